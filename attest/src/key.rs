@@ -57,5 +57,11 @@ pub trait CheckSignature: Send + Sync {
     ///
     /// # Errors
     /// [`BadSignature`], whatever the reason.
-    fn check(&self, key: &PublicKey, scheme: Scheme, message: &[u8], signature: &[u8]) -> Result<(), BadSignature>;
+    fn check(
+        &self,
+        key: &PublicKey,
+        scheme: Scheme,
+        message: &[u8],
+        signature: &[u8],
+    ) -> Result<(), BadSignature>;
 }

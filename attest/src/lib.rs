@@ -1,12 +1,21 @@
-//! Evidence in, Attestation Result out (RFC 9334): formats, verification and appraisal, pure.
-//!
-//! No files, no network, no clock, no randomness: whoever calls passes bytes, time and chance in.
+#![doc = include_str!("../README.md")]
 #![no_std]
 #![forbid(unsafe_code)]
 #![deny(clippy::arithmetic_side_effects)]
 
 extern crate alloc;
+#[cfg(test)]
+extern crate std;
 
+pub mod attester;
+pub mod claims;
+pub mod codec;
+pub mod digest;
+pub mod evidence;
+pub mod expected;
+pub mod hpke;
 pub mod key;
+pub mod limits;
 pub mod refusal;
+pub mod session;
 pub mod time;

@@ -64,6 +64,16 @@ refusals! {
     /// A kind, version or algorithm that is not supported.
     Unsupported { what: &'static str, found: String } = "evidence.unsupported", Unsupported, "{what} `{found}` is not supported";
 
+    // -- the collection -----------------------------------------------------------------------------------------------
+    /// A label that does not exist.
+    LabelUnknown { label: String } = "evidence.label_unknown", Unsupported, "there is no evidence member `{label}`";
+    /// A member of a kind that is not known, or that may not stand under its label.
+    KindUnknown { label: String, kind: String } = "evidence.kind_unknown", Unsupported, "evidence member `{label}` has the kind `{kind}`, which is not accepted there";
+    /// Two members under one label.
+    MemberTwice { label: String } = "evidence.member_twice", Malformed, "evidence member `{label}` is there twice";
+    /// Members out of their fixed order.
+    MemberOrder { label: String, after: String } = "evidence.member_order", Malformed, "evidence member `{label}` stands after `{after}`, against the fixed order";
+
     // -- certificate chains -------------------------------------------------------------------------------------------
     /// A certificate's signature does not verify under its issuer's key.
     ChainSignature { index: usize } = "chain.signature", Untrusted, "the signature of certificate {index} (0 is the root's side) does not verify";

@@ -5,7 +5,9 @@
 use core::fmt;
 
 /// Milliseconds since 1970-01-01T00:00:00Z, leap seconds not counted (POSIX time times 1000).
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Serialize, serde::Deserialize)]
+#[derive(
+    Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Serialize, serde::Deserialize,
+)]
 #[serde(transparent)]
 pub struct Timestamp(u64);
 

@@ -1,0 +1,144 @@
+//! Claims: what evidence says of a device, once verified. Reached only through `Evidence<Verified>`.
+
+use crate::digest::{Digest, HashAlg};
+use crate::expected::Name;
+use crate::hpke::HpkeKey;
+use crate::session::Label;
+use crate::time::Timestamp;
+use alloc::collections::BTreeMap;
+use alloc::string::String;
+use alloc::vec::Vec;
+
+/// All claims of one proof.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Claims {
+    /// What the agent states of itself: covered by every root's signature, and still only its word.
+    pub stated: StatedClaims,
+    /// What the TPM signed.
+    pub tpm: Option<TpmClaims>,
+    /// What the DICE roots signed, in the order of their labels.
+    pub dice: Vec<DiceClaims>,
+}
+
+impl Claims {
+    /// How the request key is held.
+    #[must_use]
+    pub fn key_level(&self) -> KeyLevel {
+        match &self.tpm {
+            Some(tpm) if tpm.request_key_certified => KeyLevel::Tpm,
+            Some(_) | None => KeyLevel::Nonce,
+        }
+    }
+
+    /// The earliest end of a certificate or other collateral that these claims rest on.
+    #[must_use]
+    pub fn collateral_ends(&self) -> Timestamp {
+        self.dice
+            .iter()
+            .map(|dice| dice.ends)
+            .min()
+            .unwrap_or(Timestamp::MAX)
+    }
+}
+
+/// How the request key is held (design, section 2, item 6).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum KeyLevel {
+    /// The pinned AK certified it: it lives in this device's TPM.
+    Tpm,
+    /// Vouched for through a nonce only: a live device, but not that its requester runs on it.
+    Nonce,
+}
+
+impl KeyLevel {
+    /// `tpm` or `nonce`.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Tpm => "tpm",
+            Self::Nonce => "nonce",
+        }
+    }
+}
+
+/// The EAT claims of the agent (RFC 9711). The reporter's word: it may lower trust, never raise it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct StatedClaims {
+    /// The session that the proof answers (`eat_nonce`, 10).
+    pub session: [u8; 32],
+    /// Universal Entity ID (256), 7 to 33 bytes.
+    pub ueid: Option<Vec<u8>>,
+    /// The serial number that the machine states.
+    pub serial: Option<String>,
+    /// Where released secrets are sealed to.
+    pub hpke: HpkeKey,
+    /// Raw JWK thumbprint of the request key.
+    pub request_key_thumbprint: [u8; 32],
+    /// The Ed25519 key of the agent's channel to hosts, for pairing.
+    pub channel_key: [u8; 32],
+    /// Version of the agent (`swversion`, 271).
+    pub agent_version: String,
+    /// Boots so far (`bootcount`, 267), where the platform counts them.
+    pub boot_count: Option<u64>,
+    /// Seconds since boot (`uptime`, 261).
+    pub uptime: u64,
+    /// Host name of the DPU.
+    pub hostname: String,
+    /// Hardware model (`hwmodel`, 259).
+    pub hwmodel: String,
+}
+
+/// The values of the quoted PCRs of each bank: index to digest.
+pub type PcrBanks = BTreeMap<HashAlg, BTreeMap<u8, Digest>>;
+
+/// What a verified TPM quote says.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TpmClaims {
+    /// The pinned AK that signed.
+    pub ak_name: Name,
+    /// Whether that AK certified the request key under the same binding.
+    pub request_key_certified: bool,
+    /// The quoted PCRs.
+    pub pcrs: PcrBanks,
+    /// The TPM's clock at the quote.
+    pub clock: TpmClock,
+    /// Vendor-specific firmware version, obfuscated the same way for one AK.
+    pub firmware_version: u64,
+}
+
+/// TPMS_CLOCK_INFO (TPM 2.0 Part 2, 10.11.1). Comparable for one AK only.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct TpmClock {
+    /// Milliseconds that the TPM has been powered.
+    pub clock: u64,
+    /// TPM Resets since the last TPM2_Clear.
+    pub reset_count: u32,
+    /// Restarts and resumes since the last reset.
+    pub restart_count: u32,
+    /// Whether no greater clock value has been reported before.
+    pub safe: bool,
+}
+
+/// What a verified DICE chain with a fresh signature over the binding says.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DiceClaims {
+    /// `erot` or `irot`.
+    pub label: Label,
+    /// SHA-256 of the SubjectPublicKeyInfo of the stable layer: who this device is.
+    pub device_key: [u8; 32],
+    /// Name of the pinned root that the chain ends in.
+    pub anchor: String,
+    /// Layers from the root's side to the leaf.
+    pub layers: Vec<DiceLayer>,
+    /// The earliest notAfter of the chain.
+    pub ends: Timestamp,
+}
+
+/// One layer of a DICE chain.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DiceLayer {
+    /// SHA-256 of the layer's SubjectPublicKeyInfo.
+    pub key: [u8; 32],
+    /// Digests of the firmware that the layer vouches for; empty for a layer that by its layout measures none.
+    pub fwids: Vec<Digest>,
+}

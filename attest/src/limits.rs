@@ -1,0 +1,38 @@
+//! Every bound of this crate in one table. Over a bound is a refusal, never a cut.
+
+/// One evidence message, bytes.
+pub const EVIDENCE_BYTES: usize = 1024 * 1024;
+/// Members of one collection: the fixed labels and the accelerators of one machine.
+pub const MEMBERS: usize = 24;
+/// The `claims` member, bytes.
+pub const CLAIMS_BYTES: usize = 8 * 1024;
+/// The `tpm` member, bytes.
+pub const TPM_BYTES: usize = 32 * 1024;
+/// A `dice` member, bytes: a chain of [`CHAIN_CERTIFICATES`] and one signature.
+pub const DICE_BYTES: usize = 64 * 1024;
+/// Certificates of one chain.
+pub const CHAIN_CERTIFICATES: usize = 8;
+/// One certificate, bytes of DER.
+pub const CERTIFICATE_BYTES: usize = 16 * 1024;
+/// Nesting of CBOR items.
+pub const CBOR_DEPTH: usize = 16;
+/// CBOR items in one message, counted over all depths.
+pub const CBOR_ITEMS: usize = 16 * 1024;
+/// A text that a device states (host name, model, version, serial), bytes of UTF-8.
+pub const TEXT_BYTES: usize = 255;
+/// A device or claim id, bytes of UTF-8.
+pub const SUBJECT_BYTES: usize = 128;
+/// Accelerators of one machine: `accel.0` to `accel.15`.
+pub const ACCELERATORS: u16 = 16;
+/// PCRs of one bank (TPM 2.0 Library Part 2, PC Client: 24).
+pub const PCRS: u8 = 24;
+/// PCR banks of one quote.
+pub const PCR_BANKS: usize = 4;
+/// One TPM structure (TPMT_PUBLIC, TPMS_ATTEST, TPMT_SIGNATURE), bytes.
+pub const TPM_STRUCTURE_BYTES: usize = 2048;
+/// One set of reference values, bytes.
+pub const REFERENCE_BYTES: usize = 256 * 1024;
+/// Components of one set of reference values.
+pub const REFERENCE_COMPONENTS: usize = 512;
+/// Accepted digests of one component.
+pub const REFERENCE_DIGESTS: usize = 64;
