@@ -1,2 +1,105 @@
 //! Signature checks and TPM credentials on aws-lc, for `assay-attest` in the nexus and the CLI.
+//!
+//! [`AwsLc`] fills [`CheckSignature`]; [`tpm_credential`] makes the credential that only one TPM can activate.
 #![forbid(unsafe_code)]
+
+pub mod tpm_credential;
+
+#[cfg(test)]
+mod tests;
+
+use assay_attest::key::{BadSignature, CheckSignature, PublicKey, Scheme};
+use aws_lc_rs::signature::{
+    ECDSA_P256_SHA256_FIXED, ECDSA_P384_SHA384_FIXED, EcdsaVerificationAlgorithm,
+    RSA_PKCS1_2048_8192_SHA256, RSA_PKCS1_2048_8192_SHA384, RSA_PSS_2048_8192_SHA256,
+    RSA_PSS_2048_8192_SHA384, RsaParameters, RsaPublicKeyComponents, VerificationAlgorithm,
+};
+
+/// The longest RSA modulus that is checked, in bytes: 4096 bits. A longer one costs the checker more than it proves.
+const RSA_MODULUS_MAX: usize = 512;
+/// The longest RSA exponent, in bytes: FIPS 186-5, 5.4 allows up to 256 bits, TPMs and their CAs use 32.
+const RSA_EXPONENT_MAX: usize = 4;
+
+/// Checks signatures with aws-lc (ECDSA, RSA) and ed25519-dalek (`verify_strict`).
+///
+/// Each key has one hash: P-256 goes with SHA-256, P-384 with SHA-384. Any other pairing is a [`BadSignature`].
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct AwsLc;
+
+impl CheckSignature for AwsLc {
+    fn check(
+        &self,
+        key: &PublicKey,
+        scheme: Scheme,
+        message: &[u8],
+        signature: &[u8],
+    ) -> Result<(), BadSignature> {
+        match (key, scheme) {
+            (PublicKey::Ed25519(bytes), Scheme::Ed25519) => ed25519(bytes, message, signature),
+            (PublicKey::P256(point), Scheme::EcdsaSha256) => {
+                ecdsa(&ECDSA_P256_SHA256_FIXED, &**point, message, signature)
+            }
+            (PublicKey::P384(point), Scheme::EcdsaSha384) => {
+                ecdsa(&ECDSA_P384_SHA384_FIXED, &**point, message, signature)
+            }
+            (PublicKey::Rsa { modulus, exponent }, _) => {
+                rsa(modulus, exponent, scheme, message, signature)
+            }
+            (PublicKey::Ed25519(_) | PublicKey::P256(_) | PublicKey::P384(_), _) => {
+                Err(BadSignature)
+            }
+        }
+    }
+}
+
+fn ed25519(key: &[u8; 32], message: &[u8], signature: &[u8]) -> Result<(), BadSignature> {
+    let key = ed25519_dalek::VerifyingKey::from_bytes(key).map_err(|_| BadSignature)?;
+    let signature = ed25519_dalek::Signature::from_slice(signature).map_err(|_| BadSignature)?;
+    key.verify_strict(message, &signature)
+        .map_err(|_| BadSignature)
+}
+
+fn ecdsa(
+    algorithm: &'static EcdsaVerificationAlgorithm,
+    point: &[u8],
+    message: &[u8],
+    signature: &[u8],
+) -> Result<(), BadSignature> {
+    // aws-lc also reads compressed points; a key has one encoding here, or one key would have two identities.
+    if point.first() != Some(&0x04) {
+        return Err(BadSignature);
+    }
+    algorithm
+        .verify_sig(point, message, signature)
+        .map_err(|_| BadSignature)
+}
+
+fn rsa(
+    modulus: &[u8],
+    exponent: &[u8],
+    scheme: Scheme,
+    message: &[u8],
+    signature: &[u8],
+) -> Result<(), BadSignature> {
+    let parameters: &'static RsaParameters = match scheme {
+        Scheme::RsaPkcs1Sha256 => &RSA_PKCS1_2048_8192_SHA256,
+        Scheme::RsaPkcs1Sha384 => &RSA_PKCS1_2048_8192_SHA384,
+        Scheme::RsaPssSha256 => &RSA_PSS_2048_8192_SHA256,
+        Scheme::RsaPssSha384 => &RSA_PSS_2048_8192_SHA384,
+        Scheme::Ed25519 | Scheme::EcdsaSha256 | Scheme::EcdsaSha384 => return Err(BadSignature),
+    };
+    let padded = |number: &[u8]| number.first().is_none_or(|&first| first == 0);
+    if padded(modulus)
+        || padded(exponent)
+        || modulus.len() > RSA_MODULUS_MAX
+        || exponent.len() > RSA_EXPONENT_MAX
+    {
+        return Err(BadSignature);
+    }
+    RsaPublicKeyComponents {
+        n: modulus,
+        e: exponent,
+    }
+    .verify(parameters, message, signature)
+    .map_err(|_| BadSignature)
+}
