@@ -3,5 +3,12 @@
 //! No sockets, no clock, no randomness: whoever calls passes time and chance in.
 #![forbid(unsafe_code)]
 
+pub mod cedar;
+pub mod id;
+pub mod join;
 pub mod log;
 pub mod lp;
+pub mod openapi;
+pub mod problem;
+pub mod routes;
+pub mod types;
