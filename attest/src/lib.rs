@@ -19,3 +19,4 @@ pub mod limits;
 pub mod refusal;
 pub mod session;
 pub mod time;
+pub mod verify;
