@@ -61,11 +61,16 @@ impl Evidence<Parsed> {
     /// What the shape offends against.
     pub fn parse(bytes: &[u8]) -> Result<Self, Refusal> {
         if bytes.len() > limits::EVIDENCE_BYTES {
-            return Err(Refusal::TooLarge { what: "the evidence", limit: limits::EVIDENCE_BYTES });
+            return Err(Refusal::TooLarge {
+                what: "the evidence",
+                limit: limits::EVIDENCE_BYTES,
+            });
         }
         let envelope = Envelope::parse(bytes)?;
         let [claims, others @ ..] = envelope.members.as_slice() else {
-            return Err(Refusal::RequiredMissing { label: Label::Claims.to_string() });
+            return Err(Refusal::RequiredMissing {
+                label: Label::Claims.to_string(),
+            });
         };
         let stated = envelope::parse_claims(&claims.value)?;
         let mut members = Vec::new();
@@ -78,8 +83,15 @@ impl Evidence<Parsed> {
                 })?;
             members.push((wrapped.label, format.parse(wrapped.label, &wrapped.value)?));
         }
-        let stage = Parsed { envelope, stated, members };
-        Ok(Self { bytes: bytes.into(), stage })
+        let stage = Parsed {
+            envelope,
+            stated,
+            members,
+        };
+        Ok(Self {
+            bytes: bytes.into(),
+            stage,
+        })
     }
 
     /// The thumbprint of the key that the message says signed it: to look the device up with, nothing more.
@@ -97,12 +109,18 @@ impl Evidence<Parsed> {
         expected: &Expected<'_>,
         check: &dyn CheckSignature,
     ) -> Result<Evidence<Verified>, Refusal> {
-        let Parsed { envelope, stated, members } = self.stage;
+        let Parsed {
+            envelope,
+            stated,
+            members,
+        } = self.stage;
         let thumbprint = expected.request_key.thumbprint();
         if !bool::from(envelope.message.key_id().ct_eq(thumbprint)) {
             return Err(Refusal::EnvelopeKey);
         }
-        envelope.message.verify(expected.request_key.key(), b"", check)?;
+        envelope
+            .message
+            .verify(expected.request_key.key(), b"", check)?;
         if !bool::from(stated.request_key_thumbprint.ct_eq(thumbprint)) {
             return Err(Refusal::ClaimsKey);
         }
@@ -111,20 +129,39 @@ impl Evidence<Parsed> {
             return Err(Refusal::Session);
         }
         for required in expected.required {
-            if !envelope.members.iter().any(|member| member.label == *required) {
-                return Err(Refusal::RequiredMissing { label: required.to_string() });
+            if !envelope
+                .members
+                .iter()
+                .any(|member| member.label == *required)
+            {
+                return Err(Refusal::RequiredMissing {
+                    label: required.to_string(),
+                });
             }
         }
-        let mut claims = Claims { stated, tpm: None, dice: Vec::new() };
+        let mut claims = Claims {
+            stated,
+            tpm: None,
+            dice: Vec::new(),
+        };
         let mut chain = BindingChain::new(session);
         let mut parsed = members.into_iter();
         for wrapped in &envelope.members {
             if wrapped.label != Label::Claims {
                 let member = parsed.next().filter(|(label, _)| *label == wrapped.label);
-                let (label, member) =
-                    member.ok_or_else(|| Refusal::RequiredMissing { label: wrapped.label.to_string() })?;
+                let (label, member) = member.ok_or_else(|| Refusal::RequiredMissing {
+                    label: wrapped.label.to_string(),
+                })?;
                 let binding = chain.binding(label)?;
-                member.verify(&Context { binding: &binding, label, expected, check }, &mut claims)?;
+                member.verify(
+                    &Context {
+                        binding: &binding,
+                        label,
+                        expected,
+                        check,
+                    },
+                    &mut claims,
+                )?;
             }
             chain.push(wrapped.label, &wrapped.value)?;
         }
@@ -132,7 +169,10 @@ impl Evidence<Parsed> {
         if claims.tpm.is_none() && claims.dice.is_empty() {
             return Err(Refusal::NoProof);
         }
-        Ok(Evidence { bytes: self.bytes, stage: Verified { claims } })
+        Ok(Evidence {
+            bytes: self.bytes,
+            stage: Verified { claims },
+        })
     }
 }
 
@@ -146,7 +186,9 @@ impl Evidence<Verified> {
 
 impl<S: sealed::Stage> fmt::Debug for Evidence<S> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Evidence").field("bytes", &self.bytes.len()).finish_non_exhaustive()
+        f.debug_struct("Evidence")
+            .field("bytes", &self.bytes.len())
+            .finish_non_exhaustive()
     }
 }
 

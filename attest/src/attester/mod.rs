@@ -51,10 +51,19 @@ impl Draft {
     /// What the Verifier would refuse: texts that are too long, neither UEID nor serial.
     pub fn begin(input: &SessionInput<'_>, statement: &Statement) -> Result<Self, Refusal> {
         let session = Session::new(input);
-        let stated = stated_claims(&session, input.hpke, input.request_key_thumbprint, statement);
+        let stated = stated_claims(
+            &session,
+            input.hpke,
+            input.request_key_thumbprint,
+            statement,
+        );
         let value = envelope::write_claims(&stated);
         envelope::parse_claims(&value)?;
-        let mut draft = Self { session, chain: BindingChain::new(session), members: Vec::new() };
+        let mut draft = Self {
+            session,
+            chain: BindingChain::new(session),
+            members: Vec::new(),
+        };
         draft.add(Label::Claims, CLAIMS_MEDIA_TYPE, value)?;
         Ok(draft)
     }
@@ -80,7 +89,11 @@ impl Draft {
     /// [`Refusal::MemberOrder`], [`Refusal::MemberTwice`].
     pub fn add(&mut self, label: Label, media_type: &str, value: Vec<u8>) -> Result<(), Refusal> {
         self.chain.push(label, &value)?;
-        self.members.push(Wrapped { label, media_type: media_type.to_string(), value });
+        self.members.push(Wrapped {
+            label,
+            media_type: media_type.to_string(),
+            value,
+        });
         Ok(())
     }
 
@@ -98,7 +111,12 @@ impl Draft {
             key_id: request_key.thumbprint(),
             content_type: CONTENT_TYPE,
         };
-        cose::build(&protected, envelope::write_collection(&self.members), b"", sign)
+        cose::build(
+            &protected,
+            envelope::write_collection(&self.members),
+            b"",
+            sign,
+        )
     }
 }
 
@@ -108,8 +126,16 @@ fn stated_claims(
     request_key_thumbprint: [u8; 32],
     statement: &Statement,
 ) -> StatedClaims {
-    let Statement { ueid, serial, channel_key, agent_version, boot_count, uptime, hostname, hwmodel } =
-        statement.clone();
+    let Statement {
+        ueid,
+        serial,
+        channel_key,
+        agent_version,
+        boot_count,
+        uptime,
+        hostname,
+        hwmodel,
+    } = statement.clone();
     StatedClaims {
         session: *session.as_bytes(),
         ueid,

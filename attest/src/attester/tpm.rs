@@ -56,7 +56,9 @@ pub fn member(parts: &TpmParts) -> Result<Vec<u8>, Refusal> {
     if let Some(parent) = &parts.ak_parent {
         entries.push((8, Value::Bytes(parent.as_bytes().to_vec())));
     }
-    let entries = entries.into_iter().map(|(key, value)| (Value::Integer(key.into()), value));
+    let entries = entries
+        .into_iter()
+        .map(|(key, value)| (Value::Integer(key.into()), value));
     let value = cbor::encode(Value::Map(entries.collect()));
     TpmEvidence::parse(&value)?;
     Ok(value)
@@ -65,10 +67,15 @@ pub fn member(parts: &TpmParts) -> Result<Vec<u8>, Refusal> {
 fn pcr_values(banks: &PcrBanks) -> Value {
     let bank = |values: &alloc::collections::BTreeMap<u8, crate::digest::Digest>| {
         let entries = values.iter().map(|(index, digest)| {
-            (Value::Integer((*index).into()), Value::Bytes(digest.bytes().to_vec()))
+            (
+                Value::Integer((*index).into()),
+                Value::Bytes(digest.bytes().to_vec()),
+            )
         });
         Value::Map(entries.collect())
     };
-    let entries = banks.iter().map(|(hash, values)| (Value::Integer(alg_of(*hash).into()), bank(values)));
+    let entries = banks
+        .iter()
+        .map(|(hash, values)| (Value::Integer(alg_of(*hash).into()), bank(values)));
     Value::Map(entries.collect())
 }

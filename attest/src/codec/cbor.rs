@@ -26,7 +26,12 @@ pub enum Form {
 /// # Errors
 /// [`Refusal::TooLarge`] over `limit` bytes, [`limits::CBOR_DEPTH`] or [`limits::CBOR_ITEMS`]; [`Refusal::Truncated`],
 /// [`Refusal::TrailingBytes`], [`Refusal::DuplicateKey`], [`Refusal::Malformed`].
-pub fn decode(what: &'static str, bytes: &[u8], limit: usize, form: Form) -> Result<Value, Refusal> {
+pub fn decode(
+    what: &'static str,
+    bytes: &[u8],
+    limit: usize,
+    form: Form,
+) -> Result<Value, Refusal> {
     if bytes.len() > limit {
         return Err(Refusal::TooLarge { what, limit });
     }
@@ -232,7 +237,10 @@ impl Key {
             Value::Integer(integer) => Ok(Self::Int(i128::from(*integer))),
             Value::Text(text) => Ok(Self::Text(text.clone())),
             Value::Bytes(bytes) => Ok(Self::Bytes(bytes.clone())),
-            _ => Err(malformed(what, "a map key is neither integer, text nor bytes")),
+            _ => Err(malformed(
+                what,
+                "a map key is neither integer, text nor bytes",
+            )),
         }
     }
 }
@@ -372,9 +380,13 @@ impl Scan<'_> {
             24..=27 => {
                 let width = 1_usize << (info & 3);
                 let end = self.at.saturating_add(width);
-                let raw = self.bytes.get(self.at..end).ok_or_else(|| self.truncated())?;
+                let raw = self
+                    .bytes
+                    .get(self.at..end)
+                    .ok_or_else(|| self.truncated())?;
                 self.at = end;
-                raw.iter().fold(0, |sum, byte| (sum << 8) | u64::from(*byte))
+                raw.iter()
+                    .fold(0, |sum, byte| (sum << 8) | u64::from(*byte))
             }
             31 if self.indefinite && matches!(major, 2..=5) => return Ok((major, info, None)),
             31 if matches!(major, 2..=5) => {

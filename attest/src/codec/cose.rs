@@ -145,8 +145,17 @@ impl Sign1 {
 
     // RFC 9052, 4.4: protected bytes as received, but an empty map (h'a0') as an empty string.
     fn to_be_signed(&self, aad: &[u8]) -> Vec<u8> {
-        let received = self.inner.protected.original_data.clone().unwrap_or_default();
-        let original = if received == [0xa0] { Vec::new() } else { received };
+        let received = self
+            .inner
+            .protected
+            .original_data
+            .clone()
+            .unwrap_or_default();
+        let original = if received == [0xa0] {
+            Vec::new()
+        } else {
+            received
+        };
         let protected = ProtectedHeader {
             original_data: Some(original),
             header: Header::default(),
@@ -215,18 +224,9 @@ pub fn build<E>(
 fn algorithms(key: &PublicKey) -> Result<(Scheme, &'static [iana::Algorithm]), Refusal> {
     use iana::Algorithm;
     match key {
-        PublicKey::Ed25519(_) => Ok((
-            Scheme::Ed25519,
-            &[Algorithm::EdDSA, Algorithm::Ed25519],
-        )),
-        PublicKey::P256(_) => Ok((
-            Scheme::EcdsaSha256,
-            &[Algorithm::ES256, Algorithm::ESP256],
-        )),
-        PublicKey::P384(_) => Ok((
-            Scheme::EcdsaSha384,
-            &[Algorithm::ES384, Algorithm::ESP384],
-        )),
+        PublicKey::Ed25519(_) => Ok((Scheme::Ed25519, &[Algorithm::EdDSA, Algorithm::Ed25519])),
+        PublicKey::P256(_) => Ok((Scheme::EcdsaSha256, &[Algorithm::ES256, Algorithm::ESP256])),
+        PublicKey::P384(_) => Ok((Scheme::EcdsaSha384, &[Algorithm::ES384, Algorithm::ESP384])),
         PublicKey::Rsa { .. } => Err(Refusal::CoseAlgorithm {
             found: "rsa".to_string(),
         }),

@@ -38,10 +38,13 @@ impl<'a> Reader<'a> {
     /// # Errors
     /// [`Refusal::Truncated`] at the offset where the input ended.
     pub fn take(&mut self, count: usize) -> Result<&'a [u8], Refusal> {
-        let (head, rest) = self.rest.split_at_checked(count).ok_or(Refusal::Truncated {
-            what: self.what,
-            offset: self.bytes.len(),
-        })?;
+        let (head, rest) = self
+            .rest
+            .split_at_checked(count)
+            .ok_or(Refusal::Truncated {
+                what: self.what,
+                offset: self.bytes.len(),
+            })?;
         self.rest = rest;
         Ok(head)
     }
@@ -145,7 +148,10 @@ mod tests {
         assert_eq!(r.u8(), Ok(9));
         assert_eq!(r.finish(), Ok(()));
         assert_eq!(
-            Reader::new("x", &[0, 3, 1, 2, 3]).sized_u16(2).unwrap_err().code(),
+            Reader::new("x", &[0, 3, 1, 2, 3])
+                .sized_u16(2)
+                .unwrap_err()
+                .code(),
             "evidence.too_large"
         );
     }

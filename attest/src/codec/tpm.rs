@@ -167,7 +167,15 @@ impl Public {
         };
         r.finish()?;
         let raw = bytes.to_vec();
-        Ok(Self { raw, name_alg, attributes, auth_policy, symmetric, scheme, key })
+        Ok(Self {
+            raw,
+            name_alg,
+            attributes,
+            auth_policy,
+            symmetric,
+            scheme,
+            key,
+        })
     }
 
     /// Parses a TPM2B_PUBLIC: a big-endian u16 length and a TPMT_PUBLIC.
@@ -210,7 +218,10 @@ pub fn qualified_name(parent: Option<&Name>, name: &Name) -> Result<Name, Refusa
 }
 
 fn child_name(parent: &[u8], name: &Name) -> Result<Name, Refusal> {
-    let alg = name.as_bytes().first_chunk().map_or(0, |alg| u16::from_be_bytes(*alg));
+    let alg = name
+        .as_bytes()
+        .first_chunk()
+        .map_or(0, |alg| u16::from_be_bytes(*alg));
     name_of("nameAlg", alg, &[parent, name.as_bytes()])
 }
 
@@ -302,7 +313,14 @@ impl Attest {
         };
         r.finish()?;
         let raw = bytes.to_vec();
-        Ok(Self { raw, qualified_signer, extra_data, clock, firmware_version, attested })
+        Ok(Self {
+            raw,
+            qualified_signer,
+            extra_data,
+            clock,
+            firmware_version,
+            attested,
+        })
     }
 
     /// The signed bytes, as received.
@@ -344,7 +362,10 @@ impl Signature {
             other => return Err(unsupported("the tpm signature scheme", other)),
         };
         r.finish()?;
-        Ok(Self { ids: SchemeIds { scheme, hash }, value })
+        Ok(Self {
+            ids: SchemeIds { scheme, hash },
+            value,
+        })
     }
 
     /// The signature as a checker of `key` takes it: r and s at the curve's length, or the RSA block.
@@ -356,7 +377,9 @@ impl Signature {
             PublicKey::Rsa { .. } | PublicKey::Ed25519(_) => 0,
         };
         match &self.value {
-            SignatureValue::Rsa(block) => matches!(key, PublicKey::Rsa { .. }).then(|| block.clone()),
+            SignatureValue::Rsa(block) => {
+                matches!(key, PublicKey::Rsa { .. }).then(|| block.clone())
+            }
             SignatureValue::Ecdsa { r, s } if field > 0 => {
                 let mut raw = padded(r, field)?;
                 raw.extend(padded(s, field)?);
@@ -382,7 +405,10 @@ pub fn name_id(name: &Name) -> [u8; 32] {
 
 fn bounded<'a>(what: &'static str, bytes: &'a [u8]) -> Result<Reader<'a>, Refusal> {
     if bytes.len() > limits::TPM_STRUCTURE_BYTES {
-        return Err(Refusal::TooLarge { what, limit: limits::TPM_STRUCTURE_BYTES });
+        return Err(Refusal::TooLarge {
+            what,
+            limit: limits::TPM_STRUCTURE_BYTES,
+        });
     }
     Ok(Reader::new(what, bytes))
 }
@@ -399,9 +425,15 @@ fn symmetric(r: &mut Reader<'_>) -> Result<Option<(u16, u16, u16)>, Refusal> {
 fn scheme(r: &mut Reader<'_>) -> Result<Option<SchemeIds>, Refusal> {
     match r.u16()? {
         ALG_NULL => Ok(None),
-        ALG_RSAES => Ok(Some(SchemeIds { scheme: ALG_RSAES, hash: ALG_NULL })),
+        ALG_RSAES => Ok(Some(SchemeIds {
+            scheme: ALG_RSAES,
+            hash: ALG_NULL,
+        })),
         scheme @ (ALG_RSASSA | ALG_RSAPSS | ALG_OAEP | ALG_ECDSA | ALG_ECDH) => {
-            Ok(Some(SchemeIds { scheme, hash: r.u16()? }))
+            Ok(Some(SchemeIds {
+                scheme,
+                hash: r.u16()?,
+            }))
         }
         other => Err(unsupported("the tpm key scheme", other)),
     }
@@ -416,15 +448,27 @@ fn rsa(r: &mut Reader<'_>) -> Result<PublicKey, Refusal> {
     };
     let modulus = r.sized_u16(512)?;
     if !(2048..=4096).contains(&bits) || bits % 8 != 0 || modulus.len() != usize::from(bits / 8) {
-        return Err(malformed(r, format!("{} bytes of modulus for {bits} bits", modulus.len())));
+        return Err(malformed(
+            r,
+            format!("{} bytes of modulus for {bits} bits", modulus.len()),
+        ));
     }
     if modulus.first().is_none_or(|first| *first < 0x80) {
-        return Err(malformed(r, format!("the modulus is shorter than {bits} bits")));
+        return Err(malformed(
+            r,
+            format!("the modulus is shorter than {bits} bits"),
+        ));
     }
     let bytes = exponent.to_be_bytes();
-    let start = bytes.iter().position(|byte| *byte != 0).unwrap_or(bytes.len());
+    let start = bytes
+        .iter()
+        .position(|byte| *byte != 0)
+        .unwrap_or(bytes.len());
     let exponent = bytes.get(start..).unwrap_or_default().to_vec();
-    Ok(PublicKey::Rsa { modulus: modulus.to_vec(), exponent })
+    Ok(PublicKey::Rsa {
+        modulus: modulus.to_vec(),
+        exponent,
+    })
 }
 
 fn ecc(r: &mut Reader<'_>) -> Result<PublicKey, Refusal> {
@@ -455,7 +499,10 @@ fn ecc(r: &mut Reader<'_>) -> Result<PublicKey, Refusal> {
 fn pcr_selections(r: &mut Reader<'_>) -> Result<Vec<PcrSelection>, Refusal> {
     let count = r.u32()?;
     if usize::try_from(count).map_or(true, |count| count > limits::PCR_BANKS) {
-        return Err(Refusal::TooLarge { what: "the pcr selection", limit: limits::PCR_BANKS });
+        return Err(Refusal::TooLarge {
+            what: "the pcr selection",
+            limit: limits::PCR_BANKS,
+        });
     }
     (0..count).map(|_| pcr_selection(r)).collect()
 }
@@ -464,14 +511,20 @@ fn pcr_selection(r: &mut Reader<'_>) -> Result<PcrSelection, Refusal> {
     let bank = r.u16()?;
     let size = r.u8()?;
     if size > limits::PCRS / 8 {
-        return Err(Refusal::TooLarge { what: "the pcr selection", limit: usize::from(limits::PCRS) });
+        return Err(Refusal::TooLarge {
+            what: "the pcr selection",
+            limit: usize::from(limits::PCRS),
+        });
     }
     let map = r.take(usize::from(size))?;
     let selected = |index: &u8| {
         let byte = map.get(usize::from(index / 8)).copied().unwrap_or(0);
         byte & (1 << (index % 8)) != 0
     };
-    Ok(PcrSelection { bank, pcrs: (0..limits::PCRS).filter(selected).collect() })
+    Ok(PcrSelection {
+        bank,
+        pcrs: (0..limits::PCRS).filter(selected).collect(),
+    })
 }
 
 /// Big-endian at exactly `size` bytes; TPMs strip or keep leading zeros.
@@ -484,16 +537,25 @@ fn padded(bytes: &[u8], size: usize) -> Option<Vec<u8>> {
 }
 
 fn malformed(r: &Reader<'_>, why: alloc::string::String) -> Refusal {
-    Refusal::Malformed { what: r.what(), why }
+    Refusal::Malformed {
+        what: r.what(),
+        why,
+    }
 }
 
 fn unsupported(what: &'static str, found: u16) -> Refusal {
-    Refusal::Unsupported { what, found: format!("{found:#06x}") }
+    Refusal::Unsupported {
+        what,
+        found: format!("{found:#06x}"),
+    }
 }
 
 /// The refusal for an algorithm that policy does not accept.
 pub(crate) fn algorithm(what: &'static str, found: u16) -> Refusal {
-    Refusal::TpmAlgorithm { what, found: format!("{found:#06x}") }
+    Refusal::TpmAlgorithm {
+        what,
+        found: format!("{found:#06x}"),
+    }
 }
 
 #[cfg(test)]

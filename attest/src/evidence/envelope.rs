@@ -76,8 +76,16 @@ impl Envelope {
     pub fn parse(bytes: &[u8]) -> Result<Self, Refusal> {
         let message = Sign1::parse_strict(bytes)?;
         if message.content_type() != Some(CONTENT_TYPE) {
-            let found = message.content_type().unwrap_or("none").chars().take(64).collect();
-            return Err(Refusal::Unsupported { what: "the content type", found });
+            let found = message
+                .content_type()
+                .unwrap_or("none")
+                .chars()
+                .take(64)
+                .collect();
+            return Err(Refusal::Unsupported {
+                what: "the content type",
+                found,
+            });
         }
         let members = parse_collection(message.payload_unverified())?;
         Ok(Self { message, members })
@@ -88,10 +96,16 @@ fn parse_collection(bytes: &[u8]) -> Result<Vec<Wrapped>, Refusal> {
     const WHAT: &str = "the collection";
     let value = cbor::decode(WHAT, bytes, limits::EVIDENCE_BYTES, Form::Preferred)?;
     let Value::Map(entries) = value else {
-        return Err(Refusal::Malformed { what: WHAT, why: "it is not a map".to_string() });
+        return Err(Refusal::Malformed {
+            what: WHAT,
+            why: "it is not a map".to_string(),
+        });
     };
     if entries.len() > limits::MEMBERS {
-        return Err(Refusal::TooLarge { what: WHAT, limit: limits::MEMBERS });
+        return Err(Refusal::TooLarge {
+            what: WHAT,
+            limit: limits::MEMBERS,
+        });
     }
     let mut members: Vec<Wrapped> = Vec::new();
     for (key, record) in entries {
@@ -100,9 +114,15 @@ fn parse_collection(bytes: &[u8]) -> Result<Vec<Wrapped>, Refusal> {
             let (label, after) = (label.to_string(), last.label.to_string());
             return Err(Refusal::MemberOrder { label, after });
         }
-        let parts = record.into_array().ok().and_then(|parts| <[Value; 2]>::try_from(parts).ok());
+        let parts = record
+            .into_array()
+            .ok()
+            .and_then(|parts| <[Value; 2]>::try_from(parts).ok());
         let Some([media_type, value]) = parts else {
-            return Err(Refusal::Malformed { what: WHAT, why: format!("`{label}` is no pair of type and bytes") });
+            return Err(Refusal::Malformed {
+                what: WHAT,
+                why: format!("`{label}` is no pair of type and bytes"),
+            });
         };
         members.push(Wrapped {
             label,
@@ -111,12 +131,16 @@ fn parse_collection(bytes: &[u8]) -> Result<Vec<Wrapped>, Refusal> {
         });
     }
     match members.first() {
-        Some(first) if first.label == Label::Claims && first.media_type == CLAIMS_MEDIA_TYPE => Ok(members),
+        Some(first) if first.label == Label::Claims && first.media_type == CLAIMS_MEDIA_TYPE => {
+            Ok(members)
+        }
         Some(first) if first.label == Label::Claims => Err(Refusal::KindUnknown {
             label: first.label.to_string(),
             kind: first.media_type.clone(),
         }),
-        Some(_) | None => Err(Refusal::RequiredMissing { label: Label::Claims.to_string() }),
+        Some(_) | None => Err(Refusal::RequiredMissing {
+            label: Label::Claims.to_string(),
+        }),
     }
 }
 
@@ -124,8 +148,14 @@ fn parse_collection(bytes: &[u8]) -> Result<Vec<Wrapped>, Refusal> {
 #[must_use]
 pub fn write_collection(members: &[Wrapped]) -> Vec<u8> {
     let entries = members.iter().map(|member| {
-        let record = [Value::Text(member.media_type.clone()), Value::Bytes(member.value.clone())];
-        (Value::Text(member.label.to_string()), Value::Array(record.to_vec()))
+        let record = [
+            Value::Text(member.media_type.clone()),
+            Value::Bytes(member.value.clone()),
+        ];
+        (
+            Value::Text(member.label.to_string()),
+            Value::Array(record.to_vec()),
+        )
     });
     cbor::write(&Value::Map(entries.collect()))
 }
@@ -140,14 +170,20 @@ pub fn parse_claims(value: &[u8]) -> Result<StatedClaims, Refusal> {
     let mut fields = Fields::new(WHAT, map)?;
     let profile = fields.text(claim::PROFILE, limits::TEXT_BYTES)?;
     if profile != PROFILE {
-        return Err(Refusal::Unsupported { what: "the eat profile", found: profile });
+        return Err(Refusal::Unsupported {
+            what: "the eat profile",
+            found: profile,
+        });
     }
     let ueid = match fields.optional(claim::UEID) {
         None => None,
         Some(ueid) => Some(cbor::bytes(WHAT, ueid, 33)?),
     };
     if ueid.as_ref().is_some_and(|ueid| ueid.len() < 7) {
-        return Err(Refusal::Malformed { what: WHAT, why: "the ueid is under 7 bytes".to_string() });
+        return Err(Refusal::Malformed {
+            what: WHAT,
+            why: "the ueid is under 7 bytes".to_string(),
+        });
     }
     let serial = match fields.optional(claim::SERIAL) {
         None => None,
@@ -184,30 +220,66 @@ pub fn write_claims(stated: &StatedClaims) -> Vec<u8> {
         (claim::NONCE, Value::Bytes(stated.session.to_vec())),
         (claim::PROFILE, Value::Text(PROFILE.to_string())),
         (claim::HPKE, Value::Bytes(stated.hpke.to_bytes())),
-        (claim::REQUEST_KEY, Value::Bytes(stated.request_key_thumbprint.to_vec())),
-        (claim::CHANNEL_KEY, Value::Bytes(stated.channel_key.to_vec())),
-        (claim::SWVERSION, Value::Array(alloc::vec![Value::Text(stated.agent_version.clone())])),
+        (
+            claim::REQUEST_KEY,
+            Value::Bytes(stated.request_key_thumbprint.to_vec())
+        ),
+        (
+            claim::CHANNEL_KEY,
+            Value::Bytes(stated.channel_key.to_vec())
+        ),
+        (
+            claim::SWVERSION,
+            Value::Array(alloc::vec![Value::Text(stated.agent_version.clone())])
+        ),
         (claim::UPTIME, Value::Integer(stated.uptime.into())),
         (claim::HOSTNAME, Value::Text(stated.hostname.clone())),
-        (claim::HWMODEL, Value::Bytes(stated.hwmodel.as_bytes().to_vec())),
+        (
+            claim::HWMODEL,
+            Value::Bytes(stated.hwmodel.as_bytes().to_vec())
+        ),
     ];
-    entries.extend(stated.ueid.clone().map(|ueid| (claim::UEID, Value::Bytes(ueid))));
-    entries.extend(stated.serial.clone().map(|serial| (claim::SERIAL, Value::Text(serial))));
-    entries.extend(stated.boot_count.map(|count| (claim::BOOTCOUNT, Value::Integer(count.into()))));
-    let entries = entries.into_iter().map(|(key, value)| (Value::Integer(key.into()), value));
+    entries.extend(
+        stated
+            .ueid
+            .clone()
+            .map(|ueid| (claim::UEID, Value::Bytes(ueid))),
+    );
+    entries.extend(
+        stated
+            .serial
+            .clone()
+            .map(|serial| (claim::SERIAL, Value::Text(serial))),
+    );
+    entries.extend(
+        stated
+            .boot_count
+            .map(|count| (claim::BOOTCOUNT, Value::Integer(count.into()))),
+    );
+    let entries = entries
+        .into_iter()
+        .map(|(key, value)| (Value::Integer(key.into()), value));
     cbor::encode(Value::Map(entries.collect()))
 }
 
 fn version(value: Value) -> Result<String, Refusal> {
-    let parts = value.into_array().ok().and_then(|parts| <[Value; 1]>::try_from(parts).ok());
+    let parts = value
+        .into_array()
+        .ok()
+        .and_then(|parts| <[Value; 1]>::try_from(parts).ok());
     let Some([text]) = parts else {
-        return Err(Refusal::Malformed { what: "the claims", why: "swversion is no array of one text".to_string() });
+        return Err(Refusal::Malformed {
+            what: "the claims",
+            why: "swversion is no array of one text".to_string(),
+        });
     };
     cbor::text("the claims", text, limits::TEXT_BYTES)
 }
 
 fn model(bytes: Vec<u8>) -> Result<String, Refusal> {
-    let text = String::from_utf8(bytes)
-        .map_err(|_other| Refusal::Malformed { what: "the claims", why: "hwmodel is not utf-8".to_string() })?;
+    let text = String::from_utf8(bytes).map_err(|_other| Refusal::Malformed {
+        what: "the claims",
+        why: "hwmodel is not utf-8".to_string(),
+    })?;
     cbor::text("the claims", Value::Text(text), limits::TEXT_BYTES)
 }

@@ -8,7 +8,10 @@ pub const FORMATS: &[&dyn Format] = &[&super::tpm::Tpm];
 /// The kind of that media type.
 #[must_use]
 pub fn by_media_type(media_type: &str) -> Option<&'static dyn Format> {
-    FORMATS.iter().copied().find(|format| format.media_type() == media_type)
+    FORMATS
+        .iter()
+        .copied()
+        .find(|format| format.media_type() == media_type)
 }
 
 #[cfg(test)]
@@ -18,6 +21,10 @@ mod tests {
     #[test]
     fn media_types_are_unique() {
         let mut seen = alloc::collections::BTreeSet::new();
-        assert!(FORMATS.iter().all(|format| seen.insert(format.media_type())));
+        assert!(
+            FORMATS
+                .iter()
+                .all(|format| seen.insert(format.media_type()))
+        );
     }
 }

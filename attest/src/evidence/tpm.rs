@@ -94,7 +94,13 @@ impl TpmEvidence {
             }
         };
         fields.finish()?;
-        Ok(Self { quote, pcrs, ak, ak_parent, request_key })
+        Ok(Self {
+            quote,
+            pcrs,
+            ak,
+            ak_parent,
+            request_key,
+        })
     }
 
     fn check_ak(&self, context: &Context<'_>) -> Result<Name, Refusal> {
@@ -106,7 +112,9 @@ impl TpmEvidence {
             return Err(Refusal::TpmOtherAk);
         }
         if !self.ak.attributes.is_attestation_key() {
-            return Err(Refusal::TpmAkAttributes { found: self.ak.attributes.0 });
+            return Err(Refusal::TpmAkAttributes {
+                found: self.ak.attributes.0,
+            });
         }
         Ok(name)
     }
@@ -124,8 +132,13 @@ impl TpmEvidence {
         if self.ak.scheme != Some(ids) {
             return Err(tpm::algorithm(what, ids.hash));
         }
-        let scheme = ids.accepted().ok_or_else(|| tpm::algorithm(what, ids.hash))?;
-        let raw = signed.signature.raw_for(&self.ak.key).ok_or(Refusal::TpmSignature { what })?;
+        let scheme = ids
+            .accepted()
+            .ok_or_else(|| tpm::algorithm(what, ids.hash))?;
+        let raw = signed
+            .signature
+            .raw_for(&self.ak.key)
+            .ok_or(Refusal::TpmSignature { what })?;
         context
             .check
             .check(&self.ak.key, scheme, signed.attest.as_bytes(), &raw)
@@ -142,7 +155,9 @@ impl TpmEvidence {
 
     fn check_pcrs(&self) -> Result<PcrBanks, Refusal> {
         let Attested::Quote { selection, digest } = &self.quote.attest.attested else {
-            return Err(Refusal::TpmType { found: tpm::ATTEST_CERTIFY });
+            return Err(Refusal::TpmType {
+                found: tpm::ATTEST_CERTIFY,
+            });
         };
         let mut banks = PcrBanks::new();
         let mut in_order = Vec::new();
@@ -183,14 +198,18 @@ impl TpmEvidence {
     ) -> Result<(), Refusal> {
         let attest = &certified.certification.attest;
         let Attested::Certify { name, .. } = &attest.attested else {
-            return Err(Refusal::TpmType { found: tpm::ATTEST_QUOTE });
+            return Err(Refusal::TpmType {
+                found: tpm::ATTEST_QUOTE,
+            });
         };
         self.check_signed("certification", &certified.certification, ak_name, context)?;
         if certified.public.name()?.as_bytes() != name {
             return Err(Refusal::TpmCertifiedOther);
         }
         if !certified.public.attributes.is_request_key() {
-            return Err(Refusal::TpmKeyAttributes { found: certified.public.attributes.0 });
+            return Err(Refusal::TpmKeyAttributes {
+                found: certified.public.attributes.0,
+            });
         }
         // Equal keys have equal thumbprints; the session and the envelope bind the thumbprint.
         if certified.public.key != *context.expected.request_key.key() {
@@ -229,25 +248,41 @@ fn signed(fields: &mut Fields, attest: i64, signature: i64) -> Result<Signed, Re
 fn pcr_values(value: Value) -> Result<BTreeMap<u16, BTreeMap<u8, Vec<u8>>>, Refusal> {
     let banks = entries(value)?;
     if banks.len() > limits::PCR_BANKS {
-        return Err(Refusal::TooLarge { what: WHAT, limit: limits::PCR_BANKS });
+        return Err(Refusal::TooLarge {
+            what: WHAT,
+            limit: limits::PCR_BANKS,
+        });
     }
-    banks.into_iter().map(|(bank, values)| Ok((number(&bank)?, bank_values(values)?))).collect()
+    banks
+        .into_iter()
+        .map(|(bank, values)| Ok((number(&bank)?, bank_values(values)?)))
+        .collect()
 }
 
 fn bank_values(value: Value) -> Result<BTreeMap<u8, Vec<u8>>, Refusal> {
     let read = |(index, value): (Value, Value)| {
-        let index = u8::try_from(number(&index)?).ok().filter(|index| *index < limits::PCRS);
-        let index = index.ok_or(Refusal::TooLarge { what: WHAT, limit: usize::from(limits::PCRS) })?;
+        let index = u8::try_from(number(&index)?)
+            .ok()
+            .filter(|index| *index < limits::PCRS);
+        let index = index.ok_or(Refusal::TooLarge {
+            what: WHAT,
+            limit: usize::from(limits::PCRS),
+        })?;
         Ok((index, cbor::bytes(WHAT, value, 64)?))
     };
     entries(value)?.into_iter().map(read).collect()
 }
 
 fn entries(value: Value) -> Result<Vec<(Value, Value)>, Refusal> {
-    value.into_map().map_err(|_other| Refusal::Malformed { what: WHAT, why: "pcr values are no map".into() })
+    value.into_map().map_err(|_other| Refusal::Malformed {
+        what: WHAT,
+        why: "pcr values are no map".into(),
+    })
 }
 
 fn number(value: &Value) -> Result<u16, Refusal> {
-    u16::try_from(cbor::unsigned(WHAT, value)?)
-        .map_err(|_large| Refusal::TooLarge { what: WHAT, limit: usize::from(u16::MAX) })
+    u16::try_from(cbor::unsigned(WHAT, value)?).map_err(|_large| Refusal::TooLarge {
+        what: WHAT,
+        limit: usize::from(u16::MAX),
+    })
 }
