@@ -125,6 +125,12 @@ refusals! {
     /// The certified key is not the one that signs requests.
     TpmOtherRequestKey = "tpm.other_request_key", Untrusted, "the certified key is not the request key of this device";
 
+    // -- reference values -------------------------------------------------------------------------------------------
+    /// A component name that does not exist.
+    ComponentUnknown { name: String } = "reference.component_unknown", Unsupported, "there is no component `{name}`: use for example `pcr.sha256.7`";
+    /// A chosen PCR that the evidence does not hold.
+    ReferencePcr { index: u8 } = "reference.pcr_missing", Malformed, "pcr {index} is not in the evidence: let the agent quote it, or leave it out";
+
     // -- certificate chains -------------------------------------------------------------------------------------------
     /// A certificate's signature does not verify under its issuer's key.
     ChainSignature { index: usize } = "chain.signature", Untrusted, "the signature of certificate {index} (0 is the root's side) does not verify";
