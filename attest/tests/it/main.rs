@@ -1,8 +1,0 @@
-//! Integration tests: evidence made by a software TPM, attacked; real vectors; what this crate may not link.
-
-#[cfg(test)]
-mod attacks;
-#[cfg(test)]
-mod soft_tpm;
-#[cfg(test)]
-mod world;

@@ -1,0 +1,1 @@
+-- People: operators, their keys, invites, grants.

@@ -1,0 +1,1 @@
+-- Devices and hosts: identity, verdicts, evidence, reference values.

@@ -1,0 +1,37 @@
+//! THE list of row types that decide trust. A type that is not here is not checked against its table.
+
+use super::clock_accept::ClockAccept;
+use super::signing_key::SigningKey;
+use super::tenant::Tenant;
+use super::token::Token;
+use super::{ColumnSpec, TrustRow};
+
+/// What the list knows of a row type.
+#[derive(Clone, Copy, Debug)]
+pub struct RowType {
+    /// The table.
+    pub table: &'static str,
+    /// How many of the columns make the key.
+    pub keys: usize,
+    /// All columns but `log_index` and `mac`.
+    pub columns: &'static [ColumnSpec],
+    /// The indexed ones.
+    pub index: &'static [&'static str],
+}
+
+const fn row_type<R: TrustRow>() -> RowType {
+    RowType {
+        table: R::TABLE,
+        keys: R::KEYS,
+        columns: R::COLUMNS,
+        index: R::INDEX,
+    }
+}
+
+/// Every row type.
+pub const ROW_TYPES: &[RowType] = &[
+    row_type::<ClockAccept>(),
+    row_type::<Tenant>(),
+    row_type::<SigningKey>(),
+    row_type::<Token>(),
+];

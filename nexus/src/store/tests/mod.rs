@@ -1,0 +1,3 @@
+//! The store's promises, each with the attack on it.
+
+mod rows;
