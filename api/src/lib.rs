@@ -3,5 +3,18 @@
 //! No sockets, no clock, no randomness: whoever calls passes time and chance in.
 #![forbid(unsafe_code)]
 
+pub mod cedar;
+pub mod checks;
+pub mod dpop;
+pub mod htu;
+pub mod id;
+pub mod join;
+pub mod jose;
 pub mod log;
 pub mod lp;
+pub mod openapi;
+pub mod problem;
+pub mod routes;
+pub mod signer;
+pub mod token;
+pub mod types;

@@ -64,6 +64,27 @@ refusals! {
     /// A kind, version or algorithm that is not supported.
     Unsupported { what: &'static str, found: String } = "evidence.unsupported", Unsupported, "{what} `{found}` is not supported";
 
+    /// A CBOR map with a key twice.
+    DuplicateKey { what: &'static str } = "evidence.duplicate_key", Malformed, "{what} holds a key twice";
+
+    // -- the envelope -------------------------------------------------------------------------------------------------
+    /// The COSE algorithm is not one of the key's.
+    CoseAlgorithm { found: String } = "cose.algorithm", Untrusted, "the message names the algorithm `{found}`, which its key does not have";
+    /// The COSE signature does not verify.
+    CoseSignature = "cose.signature", Untrusted, "the signature of the message does not verify under its key";
+    /// The envelope names another key than the device's.
+    EnvelopeKey = "envelope.key", Untrusted, "the evidence is not signed by the request key of this device";
+    /// The claims state another request key than the device's.
+    ClaimsKey = "claims.request_key", Untrusted, "the claims name another request key than the one that signed";
+    /// The evidence answers another session.
+    Session = "evidence.session", Untrusted, "the evidence answers another nonce, nexus, device, purpose or key: ask for a nonce and prove again";
+    /// The claims name neither a UEID nor a serial.
+    ClaimsIdentity = "claims.identity", Malformed, "the claims name neither a ueid nor a serial";
+    /// A member that this device must send is not there.
+    RequiredMissing { label: String } = "evidence.required_missing", Untrusted, "evidence member `{label}` is required of this device and is missing";
+    /// Nothing in the evidence was signed by a root of trust under this session.
+    NoProof = "evidence.no_proof", Untrusted, "no root of trust signed in this session: a tpm quote or a dice signature is needed";
+
     // -- the collection -----------------------------------------------------------------------------------------------
     /// A label that does not exist.
     LabelUnknown { label: String } = "evidence.label_unknown", Unsupported, "there is no evidence member `{label}`";
@@ -73,6 +94,42 @@ refusals! {
     MemberTwice { label: String } = "evidence.member_twice", Malformed, "evidence member `{label}` is there twice";
     /// Members out of their fixed order.
     MemberOrder { label: String, after: String } = "evidence.member_order", Malformed, "evidence member `{label}` stands after `{after}`, against the fixed order";
+
+    // -- TPM ----------------------------------------------------------------------------------------------------------
+    /// The structure was not made by a TPM.
+    TpmMagic = "tpm.magic", Untrusted, "the tpm attestation does not begin as one that a tpm made";
+    /// A TPMS_ATTEST of another kind.
+    TpmType { found: u16 } = "tpm.type", Untrusted, "the tpm attestation has the type {found:#06x}, another was due";
+    /// An algorithm that is not accepted, SHA-1 among them.
+    TpmAlgorithm { what: &'static str, found: String } = "tpm.algorithm", Unsupported, "the {what} uses the algorithm {found}, which is not accepted here";
+    /// A TPM where none is pinned.
+    TpmUnexpected = "tpm.unexpected", Untrusted, "no tpm is pinned for this device: enrol it again with its tpm";
+    /// Another AK than the pinned one.
+    TpmOtherAk = "tpm.other_ak", Untrusted, "the attestation key is not the one pinned for this device";
+    /// The AK may sign what did not come from its TPM, or may have left it.
+    TpmAkAttributes { found: u32 } = "tpm.ak_attributes", Untrusted, "the attestation key has the attributes {found:#010x}: it must be restricted, sign, not decrypt, and be fixed to its tpm";
+    /// The AK is not in the endorsement hierarchy.
+    TpmHierarchy { what: &'static str } = "tpm.hierarchy", Untrusted, "the key that signed the {what} is not the attestation key in the endorsement hierarchy";
+    /// The AK did not sign this.
+    TpmSignature { what: &'static str } = "tpm.signature", Untrusted, "the signature of the {what} does not verify under the attestation key";
+    /// The qualifying data are not the binding.
+    TpmBinding { what: &'static str } = "tpm.binding", Untrusted, "the {what} was made for other evidence or another session";
+    /// The PCR values are not those that were selected.
+    TpmPcrSelection = "tpm.pcr_selection", Untrusted, "the pcr values are not exactly those that the quote selects";
+    /// The PCR values are not those that were quoted.
+    TpmPcrDigest = "tpm.pcr_digest", Untrusted, "the pcr values do not give the digest that the tpm quoted";
+    /// The request key could leave the TPM, or can't sign requests.
+    TpmKeyAttributes { found: u32 } = "tpm.key_attributes", Untrusted, "the request key has the attributes {found:#010x}: it must sign, not be restricted, and be fixed to its tpm";
+    /// The certification is of another key than the one sent.
+    TpmCertifiedOther = "tpm.certified_other", Untrusted, "the tpm certified another key than the one sent";
+    /// The certified key is not the one that signs requests.
+    TpmOtherRequestKey = "tpm.other_request_key", Untrusted, "the certified key is not the request key of this device";
+
+    // -- reference values -------------------------------------------------------------------------------------------
+    /// A component name that does not exist.
+    ComponentUnknown { name: String } = "reference.component_unknown", Unsupported, "there is no component `{name}`: use for example `pcr.sha256.7`";
+    /// A chosen PCR that the evidence does not hold.
+    ReferencePcr { index: u8 } = "reference.pcr_missing", Malformed, "pcr {index} is not in the evidence: let the agent quote it, or leave it out";
 
     // -- certificate chains -------------------------------------------------------------------------------------------
     /// A certificate's signature does not verify under its issuer's key.

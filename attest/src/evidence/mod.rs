@@ -3,7 +3,9 @@
 //! To add a kind: one file here with a [`Format`] and its [`Member`], one row in [`table`]. A kind imports this file and
 //! `codec`, never another kind and never the table.
 
+pub mod envelope;
 pub mod table;
+pub mod tpm;
 
 use crate::claims::Claims;
 use crate::expected::Expected;

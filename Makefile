@@ -1,0 +1,45 @@
+# Assay. `make help` lists what there is. Everything runs offline but for the package registries.
+SHELL := /bin/bash
+.SHELLFLAGS := -eu -o pipefail -c
+CARGO ?= cargo
+BINARIES := -p assay-nexus -p assay-agent -p assay-host -p assay-cli
+
+.DEFAULT_GOAL := help
+.PHONY: help demo build test fmt clippy doc unit bench fuzz bless packages-demo packages-test
+
+help: ## Show this list
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  make \1\t\2/' | expand -t 20
+
+demo: packages-demo build ## Show the main job end to end: a real ssh login that a TPM vouched for (about two minutes)
+	tests/demo/run.sh
+
+build: ## Build the four programs (debug profile, as the tests use them)
+	$(CARGO) build --locked $(BINARIES)
+
+test: packages-test fmt clippy unit doc ## Everything that must hold, from formats to real sshd and swtpm (under 25 minutes on 2 cores)
+
+fmt: ## Check the formatting
+	$(CARGO) fmt --all --check
+
+clippy: ## Lints, warnings denied
+	$(CARGO) clippy --locked --workspace --all-targets -- -D warnings
+
+unit: ## All tests: unit, vectors, properties, attacks, faults, end to end
+	$(CARGO) build --locked $(BINARIES)
+	$(CARGO) test --locked --workspace
+
+doc: ## Documentation without warnings
+	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --locked --workspace --no-deps
+
+bench: ## Measure, as ratios within one run
+	$(CARGO) build --locked --release $(BINARIES)
+	$(CARGO) bench --locked -p assay-tests
+
+fuzz: ## Fuzz every parser (SECONDS_EACH=60; needs cargo-fuzz and a nightly compiler)
+	attest/fuzz/run.sh $(or $(SECONDS_EACH),60)
+
+packages-demo:
+	@packaging/system-packages.sh demo
+
+packages-test:
+	@packaging/system-packages.sh test

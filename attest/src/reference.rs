@@ -1,0 +1,415 @@
+//! Reference Values (RFC 9334, 4.1): what a device of a class is expected to measure.
+//!
+//! One canonical CBOR encoding, so one digest: `{1: id, 2: version, 3: {component: [need, [[alg, digest]...]]}, ?4: end}`.
+
+use crate::claims::Claims;
+use crate::codec::cbor::{self, Fields, Form, Value};
+use crate::digest::{Digest, HashAlg, sha256};
+use crate::limits;
+use crate::refusal::Refusal;
+use crate::session::Label;
+use crate::time::Timestamp;
+use crate::verify::{Evidence, Verified};
+use alloc::collections::{BTreeMap, BTreeSet};
+use alloc::format;
+use alloc::string::{String, ToString as _};
+use alloc::vec::Vec;
+use core::fmt;
+use core::str::FromStr;
+
+const WHAT: &str = "the reference values";
+
+/// What can be measured, by name: `pcr.sha256.7`, `dice.irot.layer.2.fwid`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Component {
+    /// A quoted PCR.
+    Pcr(HashAlg, u8),
+    /// The firmware ids of one layer of a DICE chain, the root's side first, layer 0.
+    Fwid(Root, u8),
+}
+
+/// The chain that a layer belongs to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Root {
+    /// The external root of trust.
+    Erot,
+    /// The internal root of trust.
+    Irot,
+}
+
+impl Root {
+    /// The chain under that label; no other label holds one.
+    #[must_use]
+    pub const fn of(label: Label) -> Option<Self> {
+        match label {
+            Label::Erot => Some(Self::Erot),
+            Label::Irot => Some(Self::Irot),
+            Label::Claims
+            | Label::LogUefi
+            | Label::LogIma
+            | Label::Posture
+            | Label::Tpm
+            | Label::Accel(_) => None,
+        }
+    }
+}
+
+impl fmt::Display for Component {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Pcr(alg, index) => write!(f, "pcr.{}.{index}", alg.name()),
+            Self::Fwid(Root::Erot, layer) => write!(f, "dice.erot.layer.{layer}.fwid"),
+            Self::Fwid(Root::Irot, layer) => write!(f, "dice.irot.layer.{layer}.fwid"),
+        }
+    }
+}
+
+impl FromStr for Component {
+    type Err = Refusal;
+
+    fn from_str(text: &str) -> Result<Self, Refusal> {
+        let parts: Vec<&str> = text.split('.').collect();
+        let parsed = match parts.as_slice() {
+            ["pcr", alg, index] => {
+                let alg = HashAlg::ALL.into_iter().find(|known| known.name() == *alg);
+                let index = index.parse().ok().filter(|index| *index < limits::PCRS);
+                alg.zip(index).map(|(alg, index)| Self::Pcr(alg, index))
+            }
+            ["dice", "erot", "layer", layer, "fwid"] => layer
+                .parse()
+                .ok()
+                .map(|layer| Self::Fwid(Root::Erot, layer)),
+            ["dice", "irot", "layer", layer, "fwid"] => layer
+                .parse()
+                .ok()
+                .map(|layer| Self::Fwid(Root::Irot, layer)),
+            _ => None,
+        };
+        // One spelling each: `pcr.sha256.07` is no component.
+        parsed
+            .filter(|component| component.to_string() == text)
+            .ok_or_else(|| Refusal::ComponentUnknown {
+                name: text.chars().take(64).collect(),
+            })
+    }
+}
+
+/// What must hold of a component.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Need {
+    /// It must be measured, and be accepted.
+    Required,
+    /// Where it is measured, it must be accepted.
+    Optional,
+    /// It must not be measured.
+    Forbidden,
+}
+
+impl Need {
+    /// `required`, `optional` or `forbidden`.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Required => "required",
+            Self::Optional => "optional",
+            Self::Forbidden => "forbidden",
+        }
+    }
+
+    fn parse(text: &str) -> Result<Self, Refusal> {
+        [Self::Required, Self::Optional, Self::Forbidden]
+            .into_iter()
+            .find(|need| need.as_str() == text)
+            .ok_or_else(|| malformed(&format!("there is no need `{text}`")))
+    }
+}
+
+/// A component's entry: the need, and the digests that are accepted (none where it is forbidden).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Entry {
+    need: Need,
+    accepted: BTreeSet<Digest>,
+}
+
+impl Entry {
+    /// An entry that says something: digests where they are needed, and only there.
+    ///
+    /// # Errors
+    /// [`Refusal::Malformed`], [`Refusal::TooLarge`].
+    pub fn new(need: Need, accepted: BTreeSet<Digest>) -> Result<Self, Refusal> {
+        if accepted.len() > limits::REFERENCE_DIGESTS {
+            return Err(Refusal::TooLarge {
+                what: WHAT,
+                limit: limits::REFERENCE_DIGESTS,
+            });
+        }
+        match need {
+            Need::Forbidden if !accepted.is_empty() => {
+                Err(malformed("a forbidden component accepts digests"))
+            }
+            Need::Required | Need::Optional if accepted.is_empty() => {
+                Err(malformed("a component accepts no digest"))
+            }
+            Need::Forbidden | Need::Required | Need::Optional => Ok(Self { need, accepted }),
+        }
+    }
+
+    /// What must hold.
+    #[must_use]
+    pub const fn need(&self) -> Need {
+        self.need
+    }
+
+    /// The accepted digests.
+    #[must_use]
+    pub const fn accepted(&self) -> &BTreeSet<Digest> {
+        &self.accepted
+    }
+}
+
+/// One set of reference values.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ReferenceValues {
+    id: String,
+    version: u64,
+    entries: BTreeMap<Component, Entry>,
+    ends: Timestamp,
+}
+
+impl ReferenceValues {
+    /// A set with at least one entry; [`Timestamp::MAX`] where it has no end.
+    ///
+    /// # Errors
+    /// [`Refusal::Malformed`], [`Refusal::TooLarge`].
+    pub fn new(
+        id: &str,
+        version: u64,
+        entries: BTreeMap<Component, Entry>,
+        ends: Timestamp,
+    ) -> Result<Self, Refusal> {
+        if entries.is_empty() {
+            return Err(malformed("there is no component"));
+        }
+        if entries.len() > limits::REFERENCE_COMPONENTS {
+            return Err(Refusal::TooLarge {
+                what: WHAT,
+                limit: limits::REFERENCE_COMPONENTS,
+            });
+        }
+        for (component, entry) in &entries {
+            let fits = |digest: &Digest| match component {
+                Component::Pcr(alg, _) => digest.alg() == *alg,
+                // An all-zero firmware id is a slot that is not used; nothing may match it.
+                Component::Fwid(..) => !digest.is_zero(),
+            };
+            if !entry.accepted.iter().all(fits) {
+                return Err(malformed(&format!(
+                    "`{component}` can't have such a digest"
+                )));
+            }
+        }
+        let id = cbor::text(WHAT, Value::Text(id.to_string()), limits::TEXT_BYTES)?;
+        Ok(Self {
+            id,
+            version,
+            entries,
+            ends,
+        })
+    }
+
+    /// Takes the values of a machine that is known to be good: the PCRs in `pcrs` (of every bank that was quoted) and
+    /// every DICE layer, all required.
+    ///
+    /// # Errors
+    /// [`Refusal::ReferencePcr`] where a chosen PCR was not quoted.
+    pub fn taken_from(
+        evidence: &Evidence<Verified>,
+        id: &str,
+        version: u64,
+        pcrs: &[u8],
+        ends: Timestamp,
+    ) -> Result<Self, Refusal> {
+        let seen = measured(evidence.claims());
+        for index in pcrs {
+            let quoted =
+                |component: &Component| matches!(component, Component::Pcr(_, at) if at == index);
+            if !seen.keys().any(quoted) {
+                return Err(Refusal::ReferencePcr { index: *index });
+            }
+        }
+        let chosen = |component: &Component| match component {
+            Component::Pcr(_, index) => pcrs.contains(index),
+            Component::Fwid(..) => true,
+        };
+        let entries = seen
+            .into_iter()
+            .filter(|(component, _)| chosen(component))
+            .map(|(component, digests)| Ok((component, Entry::new(Need::Required, digests)?)))
+            .collect::<Result<_, Refusal>>()?;
+        Self::new(id, version, entries, ends)
+    }
+
+    /// Parses the canonical encoding; no other is accepted.
+    ///
+    /// # Errors
+    /// What the shape offends against.
+    pub fn parse(bytes: &[u8]) -> Result<Self, Refusal> {
+        let map = cbor::decode(WHAT, bytes, limits::REFERENCE_BYTES, Form::Deterministic)?;
+        let mut fields = Fields::new(WHAT, map)?;
+        let id = fields.text(1, limits::TEXT_BYTES)?;
+        let version = fields.unsigned(2)?;
+        let Value::Map(raw) = fields.required(3)? else {
+            return Err(malformed("the components are no map"));
+        };
+        let ends = match fields.optional(4) {
+            None => Timestamp::MAX,
+            Some(millis) => Timestamp::from_millis(cbor::unsigned(WHAT, &millis)?),
+        };
+        fields.finish()?;
+        let entries = raw
+            .into_iter()
+            .map(|(name, entry)| {
+                Ok((
+                    cbor::text(WHAT, name, limits::TEXT_BYTES)?.parse()?,
+                    parse_entry(entry)?,
+                ))
+            })
+            .collect::<Result<_, Refusal>>()?;
+        let parsed = Self::new(&id, version, entries, ends)?;
+        if parsed.to_bytes() == bytes {
+            Ok(parsed)
+        } else {
+            Err(malformed("it is not in its one encoding"))
+        }
+    }
+
+    /// The canonical encoding.
+    #[must_use]
+    pub fn to_bytes(&self) -> Vec<u8> {
+        let entries = self.entries.iter().map(|(name, entry)| {
+            let digests = entry.accepted.iter().map(|digest| {
+                let pair = [
+                    Value::Integer(digest.alg().iana().into()),
+                    Value::Bytes(digest.bytes().to_vec()),
+                ];
+                Value::Array(pair.to_vec())
+            });
+            let need = Value::Text(entry.need.as_str().to_string());
+            (
+                Value::Text(name.to_string()),
+                Value::Array([need, Value::Array(digests.collect())].to_vec()),
+            )
+        });
+        let mut map = alloc::vec![
+            (Value::Integer(1.into()), Value::Text(self.id.clone())),
+            (
+                Value::Integer(2.into()),
+                Value::Integer(self.version.into())
+            ),
+            (Value::Integer(3.into()), Value::Map(entries.collect())),
+        ];
+        if self.ends != Timestamp::MAX {
+            map.push((
+                Value::Integer(4.into()),
+                Value::Integer(self.ends.as_millis().into()),
+            ));
+        }
+        cbor::encode(Value::Map(map))
+    }
+
+    /// SHA-256 of the canonical encoding.
+    #[must_use]
+    pub fn digest(&self) -> [u8; 32] {
+        sha256(&[&self.to_bytes()])
+    }
+
+    /// The name of this set.
+    #[must_use]
+    pub fn id(&self) -> &str {
+        &self.id
+    }
+
+    /// Its version.
+    #[must_use]
+    pub const fn version(&self) -> u64 {
+        self.version
+    }
+
+    /// When it stops to count; a verdict that rests on it is not fresh beyond.
+    #[must_use]
+    pub const fn ends(&self) -> Timestamp {
+        self.ends
+    }
+
+    /// The entries by component.
+    #[must_use]
+    pub const fn entries(&self) -> &BTreeMap<Component, Entry> {
+        &self.entries
+    }
+}
+
+/// What verified claims measure, by component.
+#[must_use]
+pub fn measured(claims: &Claims) -> BTreeMap<Component, BTreeSet<Digest>> {
+    let mut seen: BTreeMap<Component, BTreeSet<Digest>> = BTreeMap::new();
+    for (alg, values) in claims.tpm.iter().flat_map(|tpm| &tpm.pcrs) {
+        for (index, digest) in values {
+            seen.entry(Component::Pcr(*alg, *index))
+                .or_default()
+                .insert(digest.clone());
+        }
+    }
+    for dice in &claims.dice {
+        let Some(root) = Root::of(dice.label) else {
+            continue;
+        };
+        for (layer, fwids) in (0_u8..).zip(dice.layers.iter().map(|layer| &layer.fwids)) {
+            for fwid in fwids {
+                seen.entry(Component::Fwid(root, layer))
+                    .or_default()
+                    .insert(fwid.clone());
+            }
+        }
+    }
+    seen
+}
+
+fn parse_entry(value: Value) -> Result<Entry, Refusal> {
+    let parts = value
+        .into_array()
+        .ok()
+        .and_then(|parts| <[Value; 2]>::try_from(parts).ok());
+    let Some([need, Value::Array(digests)]) = parts else {
+        return Err(malformed("a component is no pair of need and digests"));
+    };
+    let need = Need::parse(&cbor::text(WHAT, need, limits::TEXT_BYTES)?)?;
+    let accepted = digests
+        .into_iter()
+        .map(parse_digest)
+        .collect::<Result<_, Refusal>>()?;
+    Entry::new(need, accepted)
+}
+
+fn parse_digest(value: Value) -> Result<Digest, Refusal> {
+    let parts = value
+        .into_array()
+        .ok()
+        .and_then(|parts| <[Value; 2]>::try_from(parts).ok());
+    let Some([alg, bytes]) = parts else {
+        return Err(malformed("a digest is no pair of algorithm and bytes"));
+    };
+    let alg = u8::try_from(cbor::unsigned(WHAT, &alg)?)
+        .ok()
+        .and_then(HashAlg::from_iana);
+    let alg = alg.ok_or_else(|| malformed("a digest has an algorithm that is not accepted"))?;
+    let bytes = cbor::bytes(WHAT, bytes, 64)?;
+    Digest::new(alg, &bytes)
+        .ok_or_else(|| malformed("a digest has not the length of its algorithm"))
+}
+
+fn malformed(why: &str) -> Refusal {
+    Refusal::Malformed {
+        what: WHAT,
+        why: why.to_string(),
+    }
+}

@@ -1,0 +1,8 @@
+//! Integration tests: evidence made by a software TPM, attacked; real vectors; what this crate may not link.
+
+#[cfg(test)]
+mod attacks;
+#[cfg(test)]
+mod soft_tpm;
+#[cfg(test)]
+mod world;

@@ -1,0 +1,38 @@
+#!/usr/bin/env bash
+# Installs the Debian packages that a target needs, where they are missing, and says so.
+# usage: system-packages.sh demo|test
+set -euo pipefail
+
+build="build-essential pkg-config libtss2-dev"
+lab="swtpm swtpm-tools tpm2-tools openssh-server openssh-client libtss2-tcti-swtpm0 python3 openssl curl ca-certificates"
+case "${1:-}" in
+    demo | test) wanted="$build $lab" ;;
+    *) echo "usage: $0 demo|test" >&2; exit 64 ;;
+esac
+
+command -v cargo >/dev/null || { echo "cargo is missing: install rustup first (https://rustup.rs)" >&2; exit 1; }
+
+missing=()
+for package in $wanted; do
+    dpkg-query -W -f '${Status}' "$package" 2>/dev/null | grep -q '^install ok installed' || missing+=("$package")
+done
+[ ${#missing[@]} -eq 0 ] && exit 0
+
+echo "installing system packages: ${missing[*]}"
+sudo=""
+if [ "$(id -u)" -ne 0 ]; then
+    command -v sudo >/dev/null || { echo "not root and no sudo: install these yourself: ${missing[*]}" >&2; exit 1; }
+    sudo="sudo"
+fi
+# An sshd of the machine's own must neither start nor restart because of us.
+policy=/usr/sbin/policy-rc.d
+made_policy=""
+if [ ! -e "$policy" ]; then
+    printf '#!/bin/sh\nexit 101\n' | $sudo tee "$policy" >/dev/null
+    $sudo chmod 0755 "$policy"
+    made_policy=yes
+fi
+cleanup() { [ -z "$made_policy" ] || $sudo rm -f "$policy"; }
+trap cleanup EXIT
+$sudo apt-get update -q
+$sudo env DEBIAN_FRONTEND=noninteractive apt-get install -y -q --no-install-recommends "${missing[@]}"
