@@ -1,5 +1,7 @@
 //! Claims: what evidence says of a device, once verified. Reached only through `Evidence<Verified>`.
 
+use crate::chain::AnchorKind;
+use crate::codec::dice::DiceLayout;
 use crate::digest::{Digest, HashAlg};
 use crate::expected::Name;
 use crate::hpke::HpkeKey;
@@ -128,6 +130,8 @@ pub struct DiceClaims {
     pub device_key: [u8; 32],
     /// Name of the pinned root that the chain ends in.
     pub anchor: String,
+    /// What stands behind that root: it decides the `root` of the result.
+    pub anchor_kind: AnchorKind,
     /// Layers from the root's side to the leaf.
     pub layers: Vec<DiceLayer>,
     /// The earliest notAfter of the chain.
@@ -139,6 +143,12 @@ pub struct DiceClaims {
 pub struct DiceLayer {
     /// SHA-256 of the layer's SubjectPublicKeyInfo.
     pub key: [u8; 32],
-    /// Digests of the firmware that the layer vouches for; empty for a layer that by its layout measures none.
+    /// Where the certificate says so; `None` for a layer above the firmware, which measures none.
+    pub layout: Option<DiceLayout>,
+    /// Digests of the firmware that the layer vouches for, in their order; empty only where `layout` is `None`.
     pub fwids: Vec<Digest>,
+    /// Security version numbers, where DiceTcbInfo states them.
+    pub svns: Vec<u64>,
+    /// Operational flags that count, over all components (bit 0 notConfigured, 1 notSecure, 2 recovery, 3 debug).
+    pub flags: u32,
 }

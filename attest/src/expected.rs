@@ -1,5 +1,6 @@
 //! What the Verifier expects of one proof: everything that it knows without asking the device.
 
+use crate::chain::TrustAnchors;
 use crate::digest::sha256;
 use crate::key::PublicKey;
 use crate::session::{Purpose, Session, SessionInput};
@@ -108,10 +109,33 @@ pub enum TpmExpectation {
 
 /// What is known of the device's DICE roots.
 #[derive(Clone, Debug, PartialEq, Eq)]
-#[non_exhaustive]
 pub enum DiceExpectation {
     /// This class of device has none: a DICE member is refused.
     NotRequired,
+    /// These, each under its label. Whether a label must be there says [`Expected::required`].
+    Roots(Vec<DiceRoot>),
+}
+
+/// What is known of the DICE root behind one label.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DiceRoot {
+    /// `irot` or `erot`.
+    pub label: Label,
+    /// The roots that its chain may end in.
+    pub anchors: TrustAnchors,
+    /// SHA-256 of the device's stable key, once it is pinned; `None` at enrolment, where the claim decides afterwards.
+    pub device_key: Option<[u8; 32]>,
+}
+
+impl DiceExpectation {
+    /// The root behind `label`.
+    #[must_use]
+    pub fn root(&self, label: Label) -> Option<&DiceRoot> {
+        match self {
+            Self::NotRequired => None,
+            Self::Roots(roots) => roots.iter().find(|root| root.label == label),
+        }
+    }
 }
 
 /// Everything a proof is held against.

@@ -8,6 +8,7 @@ extern crate alloc;
 extern crate std;
 
 pub mod attester;
+pub mod chain;
 pub mod claims;
 pub mod codec;
 pub mod digest;

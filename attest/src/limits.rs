@@ -14,6 +14,12 @@ pub const DICE_BYTES: usize = 64 * 1024;
 pub const CHAIN_CERTIFICATES: usize = 8;
 /// One certificate, bytes of DER.
 pub const CERTIFICATE_BYTES: usize = 16 * 1024;
+/// Extensions of one certificate.
+pub const CERTIFICATE_EXTENSIONS: usize = 32;
+/// Firmware digests of one DICE layer.
+pub const FWIDS: usize = 16;
+/// DiceTcbInfo entries of one DiceMultiTcbInfo.
+pub const TCB_INFOS: usize = 16;
 /// Nesting of CBOR items.
 pub const CBOR_DEPTH: usize = 16;
 /// CBOR items in one message, counted over all depths.

@@ -132,10 +132,52 @@ refusals! {
     ReferencePcr { index: u8 } = "reference.pcr_missing", Malformed, "pcr {index} is not in the evidence: let the agent quote it, or leave it out";
 
     // -- certificate chains -------------------------------------------------------------------------------------------
+    /// No certificate at all, or none but the root.
+    ChainTooShort { limit: usize } = "chain.too_short", Malformed, "the certificate chain has fewer than {limit} certificates";
+    /// More certificates than a chain may have.
+    ChainTooLong { limit: usize } = "chain.too_long", Malformed, "the certificate chain has more than {limit} certificates";
+    /// One key has two certificates in the chain.
+    ChainDuplicate { index: usize } = "chain.duplicate", Untrusted, "certificate {index} repeats the key of an earlier one";
+    /// The chain does not begin under a pinned root.
+    ChainNoAnchor = "chain.no_anchor", Untrusted, "the certificate chain does not begin under a pinned root";
     /// A certificate's signature does not verify under its issuer's key.
     ChainSignature { index: usize } = "chain.signature", Untrusted, "the signature of certificate {index} (0 is the root's side) does not verify";
     /// Issuer and subject names do not chain, compared as DER.
     ChainName { index: usize } = "chain.name", Untrusted, "certificate {index} does not name the one above it as its issuer";
+    /// The issuer is in the chain, but not directly above.
+    ChainOrder { index: usize } = "chain.order", Untrusted, "certificate {index} stands in the wrong place of the chain";
+    /// A certificate that signs others is no CA, or the last one is.
+    ChainBasicConstraints { index: usize } = "chain.basic_constraints", Untrusted, "certificate {index} is a CA where it must not be, or none where it must be";
+    /// More CAs follow than a pathLenConstraint allows.
+    ChainPathLen { index: usize } = "chain.path_len", Untrusted, "certificate {index} does not allow as many certificates below it";
+    /// The key may not be used for what it is used for.
+    ChainKeyUsage { index: usize } = "chain.key_usage", Untrusted, "certificate {index} does not allow its key the use that is made of it";
+    /// The certificate was not made for this purpose.
+    ChainExtendedKeyUsage { index: usize } = "chain.extended_key_usage", Untrusted, "certificate {index} was made for another purpose";
+    /// A critical extension that is not understood.
+    ChainCritical { index: usize, oid: String } = "chain.critical_extension", Unsupported, "certificate {index} has the critical extension {oid}, which is not understood";
+    /// A certificate has run out.
+    ChainExpired { index: usize } = "chain.expired", Stale, "certificate {index} has expired";
+    /// A certificate is not valid yet.
+    ChainNotYetValid { index: usize } = "chain.not_yet_valid", Stale, "certificate {index} is not valid yet";
+
+    // -- DICE -----------------------------------------------------------------------------------------------------------
+    /// A layer names a device key that is not its issuer's.
+    DiceDeviceKey { index: usize } = "dice.device_key", Untrusted, "the device key that certificate {index} names is not its issuer's";
+    /// A layer that must name its firmware does not.
+    DiceNoFwid { index: usize } = "dice.no_fwid", Untrusted, "certificate {index} does not say which firmware it stands for";
+    /// One list of firmware digests has two by the same algorithm.
+    DiceFwidTwice { index: usize } = "dice.fwid_twice", Untrusted, "certificate {index} gives two firmware digests by one algorithm";
+    /// A layer states its firmware in more than one way.
+    DiceLayouts { index: usize } = "dice.layouts", Untrusted, "certificate {index} states its firmware in two ways";
+    /// The chain has no place from which a stable device key can be taken.
+    DiceNoDeviceKey = "dice.no_device_key", Unsupported, "the chain has no layer that is known to be the device's own and to outlast its firmware";
+    /// Another device than the one that is expected; it did sign this session.
+    DiceOtherDevice = "dice.other_device", Contraindicated, "the chain belongs to another device";
+    /// A DICE member from a device that is known to have none, or under a label without a pinned root.
+    DiceUnexpected = "dice.unexpected", Untrusted, "this device is not known to have this root of trust";
+    /// The leaf did not sign this binding.
+    DiceSignature = "dice.signature", Untrusted, "the leaf's signature does not cover this session";
 }
 
 #[cfg(test)]

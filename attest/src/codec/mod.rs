@@ -2,5 +2,9 @@
 
 pub mod cbor;
 pub mod cose;
+pub(crate) mod der;
+pub mod dice;
 pub mod reader;
+pub mod spki;
 pub mod tpm;
+pub mod x509;

@@ -3,6 +3,7 @@
 //! To add a kind: one file here with a [`Format`] and its [`Member`], one row in [`table`]. A kind imports this file and
 //! `codec`, never another kind and never the table.
 
+pub mod dice;
 pub mod envelope;
 pub mod table;
 pub mod tpm;

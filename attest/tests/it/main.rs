@@ -3,6 +3,10 @@
 #[cfg(test)]
 mod attacks;
 #[cfg(test)]
+mod chain;
+#[cfg(test)]
 mod soft_tpm;
+#[cfg(test)]
+mod vectors;
 #[cfg(test)]
 mod world;

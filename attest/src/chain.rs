@@ -1,0 +1,325 @@
+//! Certificate chains to pinned roots (RFC 5280, 6, and all of it that DICE and EK chains use).
+//!
+//! No path is searched for: the chain comes in exact order, and every link is checked. What is left out on purpose:
+//! policy processing and name constraints (a critical one is refused), revocation lists (the Verifier's deny-list is by
+//! device), fetching anything.
+
+use alloc::string::ToString as _;
+use alloc::vec::Vec;
+use core::fmt;
+use der::asn1::ObjectIdentifier;
+
+pub use self::anchor::{Anchor, AnchorKind, TrustAnchors};
+use crate::codec::x509::{self, Certificate, KeyUsage};
+use crate::key::{CheckSignature, PublicKey, Scheme};
+use crate::limits;
+use crate::refusal::Refusal;
+use crate::time::Timestamp;
+
+mod anchor;
+
+/// tcg-kp-EKCertificate (TCG EK Credential Profile 2.5, 3.2).
+const KP_EK_CERTIFICATE: ObjectIdentifier = ObjectIdentifier::new_unwrap("2.23.133.8.1");
+/// anyExtendedKeyUsage (RFC 5280, 4.2.1.12).
+const KP_ANY: ObjectIdentifier = ObjectIdentifier::new_unwrap("2.5.29.37.0");
+/// id-DMTF-eku-responder-auth and -requester-auth (DSP0274, 10.9.1).
+const KP_SPDM_RESPONDER: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.3.6.1.4.1.412.274.3");
+const KP_SPDM_REQUESTER: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.3.6.1.4.1.412.274.4");
+
+/// Critical extensions that this crate understands: read here, or (policies) without a bearing on any check.
+const CRITICAL: [ObjectIdentifier; 5] = [
+    x509::BASIC_CONSTRAINTS,
+    x509::KEY_USAGE,
+    x509::EXTENDED_KEY_USAGE,
+    x509::CERTIFICATE_POLICIES,
+    x509::SUBJECT_ALT_NAME,
+];
+/// The same for DICE: TcbInfo and RIoT, NVIDIA's child arc, UEID, MultiTcbInfo.
+const CRITICAL_DICE: [ObjectIdentifier; 4] = [
+    ObjectIdentifier::new_unwrap("2.23.133.5.4.1"),
+    ObjectIdentifier::new_unwrap("2.23.133.5.4.1.1"),
+    ObjectIdentifier::new_unwrap("2.23.133.5.4.4"),
+    ObjectIdentifier::new_unwrap("2.23.133.5.4.5"),
+];
+
+/// How the caller says that its certificates are ordered. Never guessed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Order {
+    /// As SPDM and Assay's members have them.
+    RootFirst,
+    /// As TLS and PEM files have them.
+    LeafFirst,
+}
+
+/// What a chain is for; it decides what the leaf must be.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Usage {
+    /// DICE: the chain includes its root, the leaf signs evidence.
+    Dice,
+    /// TPM endorsement key: the leaf receives secrets (keyEncipherment for RSA, keyAgreement for ECC) and never signs; the
+    /// root may be left out, as the TPM's own storage leaves it out.
+    EndorsementKey,
+}
+
+/// Certificates in order, parsed and not yet trusted.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Chain {
+    root_first: Vec<Certificate>,
+}
+
+/// A chain of which every link was checked up to a pinned root.
+#[derive(Clone, Copy)]
+pub struct VerifiedChain<'a> {
+    certificates: &'a [Certificate],
+    anchor: &'a Anchor,
+    leaf: &'a Certificate,
+    ends: Timestamp,
+}
+
+impl Chain {
+    /// Parses one to [`limits::CHAIN_CERTIFICATES`] DER certificates.
+    ///
+    /// # Errors
+    /// `chain.too_short`, `chain.too_long`, and what [`Certificate::parse`] says.
+    pub fn parse<'a>(certificates: impl IntoIterator<Item = &'a [u8]>, order: Order) -> Result<Self, Refusal> {
+        let mut root_first = Vec::new();
+        for der in certificates {
+            if root_first.len() >= limits::CHAIN_CERTIFICATES {
+                return Err(Refusal::ChainTooLong { limit: limits::CHAIN_CERTIFICATES });
+            }
+            root_first.push(Certificate::parse(der)?);
+        }
+        if root_first.is_empty() {
+            return Err(Refusal::ChainTooShort { limit: 1 });
+        }
+        match order {
+            Order::RootFirst => {}
+            Order::LeafFirst => root_first.reverse(),
+        }
+        Ok(Self { root_first })
+    }
+
+    /// The certificates, root first.
+    #[must_use]
+    pub fn certificates(&self) -> &[Certificate] {
+        &self.root_first
+    }
+
+    /// Checks the whole chain at `now`: the pinned root, order and names, every signature, then what each certificate allows.
+    ///
+    /// # Errors
+    /// `chain.*`; indices count from the root's side, 0 being the first certificate of the chain.
+    pub fn verify<'a>(
+        &'a self,
+        anchors: &'a TrustAnchors,
+        usage: Usage,
+        now: Timestamp,
+        check: &dyn CheckSignature,
+    ) -> Result<VerifiedChain<'a>, Refusal> {
+        let certificates = self.root_first.as_slice();
+        let Some((leaf, authorities)) = certificates.split_last() else {
+            return Err(Refusal::ChainTooShort { limit: 1 });
+        };
+        each_key_once(certificates)?;
+        let anchor = find_anchor(certificates, anchors, usage, check)?;
+        links(certificates, check)?;
+
+        let mut ends = Timestamp::MAX;
+        for (index, certificate) in certificates.iter().enumerate() {
+            in_time(index, certificate, now)?;
+            understood(index, certificate, usage)?;
+            ends = ends.min(certificate.not_after());
+        }
+        // The CAs that stand between a certificate and the leaf are what its pathLenConstraint counts.
+        if anchor.path_len().is_some_and(|limit| limit < count(authorities.len())) && !anchor.is(certificates.first()) {
+            return Err(Refusal::ChainPathLen { index: 0 });
+        }
+        for (index, authority) in authorities.iter().enumerate() {
+            let below = authorities.len().saturating_sub(index.saturating_add(1));
+            may_issue(index, authority, count(below), usage)?;
+        }
+        is_leaf(authorities.len(), leaf, usage)?;
+        Ok(VerifiedChain { certificates, anchor, leaf, ends })
+    }
+}
+
+impl<'a> VerifiedChain<'a> {
+    /// The certificates, root first.
+    #[must_use]
+    pub const fn certificates(&self) -> &'a [Certificate] {
+        self.certificates
+    }
+
+    /// The pinned root that the chain ends in.
+    #[must_use]
+    pub const fn anchor(&self) -> &'a Anchor {
+        self.anchor
+    }
+
+    /// The last certificate.
+    #[must_use]
+    pub const fn leaf(&self) -> &'a Certificate {
+        self.leaf
+    }
+
+    /// The earliest notAfter.
+    #[must_use]
+    pub const fn ends(&self) -> Timestamp {
+        self.ends
+    }
+}
+
+impl fmt::Debug for VerifiedChain<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("VerifiedChain")
+            .field("certificates", &self.certificates.len())
+            .field("anchor", &self.anchor.name())
+            .field("ends", &self.ends)
+            .finish_non_exhaustive()
+    }
+}
+
+fn count(certificates: usize) -> u32 {
+    u32::try_from(certificates).unwrap_or(u32::MAX)
+}
+
+fn each_key_once(certificates: &[Certificate]) -> Result<(), Refusal> {
+    let mut earlier: Vec<&[u8]> = Vec::new();
+    for (index, certificate) in certificates.iter().enumerate() {
+        if earlier.contains(&certificate.spki()) {
+            return Err(Refusal::ChainDuplicate { index });
+        }
+        earlier.push(certificate.spki());
+    }
+    Ok(())
+}
+
+/// The anchor above or at the first certificate. The anchor's own certificate must be self-issued: a cross-signed one is
+/// signed by somebody nobody pinned, so nothing in it could be believed.
+fn find_anchor<'a>(
+    certificates: &[Certificate],
+    anchors: &'a TrustAnchors,
+    usage: Usage,
+    check: &dyn CheckSignature,
+) -> Result<&'a Anchor, Refusal> {
+    let Some(first) = certificates.first() else { return Err(Refusal::ChainNoAnchor) };
+    if let Some(anchor) = anchors.iter().find(|anchor| anchor.is(Some(first))) {
+        if !first.is_self_issued() {
+            return Err(Refusal::ChainNoAnchor);
+        }
+        return signed_by(0, first, anchor.key(), check).map(|()| anchor);
+    }
+    if certificates.iter().any(|certificate| anchors.iter().any(|anchor| anchor.is(Some(certificate)))) {
+        return Err(Refusal::ChainOrder { index: 0 });
+    }
+    match usage {
+        Usage::Dice => Err(Refusal::ChainNoAnchor),
+        Usage::EndorsementKey => {
+            let mut named = anchors.iter().filter(|anchor| anchor.subject() == Some(first.issuer())).peekable();
+            if named.peek().is_none() {
+                return Err(Refusal::ChainNoAnchor);
+            }
+            // Two anchors of one name: a CA that rolled its key.
+            named
+                .find(|anchor| signed_by(0, first, anchor.key(), check).is_ok())
+                .ok_or(Refusal::ChainSignature { index: 0 })
+        }
+    }
+}
+
+/// Names first (they say what is wrong with an order), then signatures, both from the root downwards.
+fn links(certificates: &[Certificate], check: &dyn CheckSignature) -> Result<(), Refusal> {
+    let pairs = || certificates.iter().zip(certificates.iter().skip(1)).enumerate();
+    for (above, (issuer, subject)) in pairs() {
+        let index = above.saturating_add(1);
+        if subject.issuer() != issuer.subject() {
+            let elsewhere = certificates.iter().any(|other| other.subject() == subject.issuer());
+            return Err(if elsewhere { Refusal::ChainOrder { index } } else { Refusal::ChainName { index } });
+        }
+    }
+    for (above, (issuer, subject)) in pairs() {
+        signed_by(above.saturating_add(1), subject, issuer.key(), check)?;
+    }
+    Ok(())
+}
+
+/// The issuer's key has one scheme; a certificate that states another one is not signed by it.
+fn signed_by(index: usize, certificate: &Certificate, key: &PublicKey, check: &dyn CheckSignature) -> Result<(), Refusal> {
+    let fits = match (key, certificate.scheme()) {
+        (PublicKey::Ed25519(_), Scheme::Ed25519)
+        | (PublicKey::P256(_), Scheme::EcdsaSha256)
+        | (PublicKey::P384(_), Scheme::EcdsaSha384)
+        | (PublicKey::Rsa { .. }, Scheme::RsaPkcs1Sha256 | Scheme::RsaPkcs1Sha384) => true,
+        (PublicKey::Ed25519(_) | PublicKey::P256(_) | PublicKey::P384(_) | PublicKey::Rsa { .. }, _) => false,
+    };
+    if !fits {
+        return Err(Refusal::ChainSignature { index });
+    }
+    check
+        .check(key, certificate.scheme(), certificate.tbs(), certificate.signature())
+        .map_err(|_| Refusal::ChainSignature { index })
+}
+
+fn in_time(index: usize, certificate: &Certificate, now: Timestamp) -> Result<(), Refusal> {
+    if now < certificate.not_before() {
+        return Err(Refusal::ChainNotYetValid { index });
+    }
+    // RFC 5280, 4.1.2.5: the second that is named is still valid, all of it.
+    if now.as_secs() > certificate.not_after().as_secs() {
+        return Err(Refusal::ChainExpired { index });
+    }
+    Ok(())
+}
+
+fn understood(index: usize, certificate: &Certificate, usage: Usage) -> Result<(), Refusal> {
+    let known = |oid| CRITICAL.contains(&oid) || (usage == Usage::Dice && CRITICAL_DICE.contains(&oid));
+    match certificate.extensions().iter().find(|extension| extension.critical && !known(extension.oid)) {
+        Some(extension) => Err(Refusal::ChainCritical { index, oid: extension.oid.to_string() }),
+        None => Ok(()),
+    }
+}
+
+fn may_issue(index: usize, authority: &Certificate, below: u32, usage: Usage) -> Result<(), Refusal> {
+    let constraints = authority.basic_constraints().filter(|constraints| constraints.ca);
+    let Some(constraints) = constraints else { return Err(Refusal::ChainBasicConstraints { index }) };
+    if constraints.path_len.is_some_and(|limit| limit < below) {
+        return Err(Refusal::ChainPathLen { index });
+    }
+    if !authority.key_usage().is_some_and(|usage| usage.allows(KeyUsage::KEY_CERT_SIGN)) {
+        return Err(Refusal::ChainKeyUsage { index });
+    }
+    // A CA that names its purposes issues for those only.
+    match (usage, authority.extended_key_usage()?) {
+        (Usage::EndorsementKey, Some(purposes)) if !is_for_ek(&purposes) => Err(Refusal::ChainExtendedKeyUsage { index }),
+        (Usage::EndorsementKey | Usage::Dice, _) => Ok(()),
+    }
+}
+
+fn is_leaf(index: usize, leaf: &Certificate, usage: Usage) -> Result<(), Refusal> {
+    if leaf.basic_constraints().is_some_and(|constraints| constraints.ca) {
+        return Err(Refusal::ChainBasicConstraints { index });
+    }
+    let wanted = match (usage, leaf.key()) {
+        (Usage::Dice, _) => KeyUsage::DIGITAL_SIGNATURE,
+        (Usage::EndorsementKey, PublicKey::Rsa { .. }) => KeyUsage::KEY_ENCIPHERMENT,
+        (Usage::EndorsementKey, PublicKey::P256(_) | PublicKey::P384(_)) => KeyUsage::KEY_AGREEMENT,
+        (Usage::EndorsementKey, PublicKey::Ed25519(_)) => return Err(Refusal::ChainKeyUsage { index }),
+    };
+    let never = match usage {
+        Usage::Dice => KeyUsage::KEY_CERT_SIGN,
+        Usage::EndorsementKey => KeyUsage::DIGITAL_SIGNATURE,
+    };
+    if !leaf.key_usage().is_some_and(|usage| usage.allows(wanted) && !usage.allows(never)) {
+        return Err(Refusal::ChainKeyUsage { index });
+    }
+    let fits = match (usage, leaf.extended_key_usage()?) {
+        (_, None) => true,
+        (Usage::EndorsementKey, Some(purposes)) => is_for_ek(&purposes),
+        (Usage::Dice, Some(purposes)) => !purposes.contains(&KP_SPDM_REQUESTER) || purposes.contains(&KP_SPDM_RESPONDER),
+    };
+    if fits { Ok(()) } else { Err(Refusal::ChainExtendedKeyUsage { index }) }
+}
+
+fn is_for_ek(purposes: &[ObjectIdentifier]) -> bool {
+    purposes.contains(&KP_EK_CERTIFICATE) || purposes.contains(&KP_ANY)
+}
