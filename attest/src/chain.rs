@@ -81,11 +81,16 @@ impl Chain {
     ///
     /// # Errors
     /// `chain.too_short`, `chain.too_long`, and what [`Certificate::parse`] says.
-    pub fn parse<'a>(certificates: impl IntoIterator<Item = &'a [u8]>, order: Order) -> Result<Self, Refusal> {
+    pub fn parse<'a>(
+        certificates: impl IntoIterator<Item = &'a [u8]>,
+        order: Order,
+    ) -> Result<Self, Refusal> {
         let mut root_first = Vec::new();
         for der in certificates {
             if root_first.len() >= limits::CHAIN_CERTIFICATES {
-                return Err(Refusal::ChainTooLong { limit: limits::CHAIN_CERTIFICATES });
+                return Err(Refusal::ChainTooLong {
+                    limit: limits::CHAIN_CERTIFICATES,
+                });
             }
             root_first.push(Certificate::parse(der)?);
         }
@@ -131,7 +136,11 @@ impl Chain {
             ends = ends.min(certificate.not_after());
         }
         // The CAs that stand between a certificate and the leaf are what its pathLenConstraint counts.
-        if anchor.path_len().is_some_and(|limit| limit < count(authorities.len())) && !anchor.is(certificates.first()) {
+        if anchor
+            .path_len()
+            .is_some_and(|limit| limit < count(authorities.len()))
+            && !anchor.is(certificates.first())
+        {
             return Err(Refusal::ChainPathLen { index: 0 });
         }
         for (index, authority) in authorities.iter().enumerate() {
@@ -139,7 +148,12 @@ impl Chain {
             may_issue(index, authority, count(below), usage)?;
         }
         is_leaf(authorities.len(), leaf, usage)?;
-        Ok(VerifiedChain { certificates, anchor, leaf, ends })
+        Ok(VerifiedChain {
+            certificates,
+            anchor,
+            leaf,
+            ends,
+        })
     }
 }
 
@@ -202,20 +216,28 @@ fn find_anchor<'a>(
     usage: Usage,
     check: &dyn CheckSignature,
 ) -> Result<&'a Anchor, Refusal> {
-    let Some(first) = certificates.first() else { return Err(Refusal::ChainNoAnchor) };
+    let Some(first) = certificates.first() else {
+        return Err(Refusal::ChainNoAnchor);
+    };
     if let Some(anchor) = anchors.iter().find(|anchor| anchor.is(Some(first))) {
         if !first.is_self_issued() {
             return Err(Refusal::ChainNoAnchor);
         }
         return signed_by(0, first, anchor.key(), check).map(|()| anchor);
     }
-    if certificates.iter().any(|certificate| anchors.iter().any(|anchor| anchor.is(Some(certificate)))) {
+    if certificates
+        .iter()
+        .any(|certificate| anchors.iter().any(|anchor| anchor.is(Some(certificate))))
+    {
         return Err(Refusal::ChainOrder { index: 0 });
     }
     match usage {
         Usage::Dice => Err(Refusal::ChainNoAnchor),
         Usage::EndorsementKey => {
-            let mut named = anchors.iter().filter(|anchor| anchor.subject() == Some(first.issuer())).peekable();
+            let mut named = anchors
+                .iter()
+                .filter(|anchor| anchor.subject() == Some(first.issuer()))
+                .peekable();
             if named.peek().is_none() {
                 return Err(Refusal::ChainNoAnchor);
             }
@@ -229,12 +251,23 @@ fn find_anchor<'a>(
 
 /// Names first (they say what is wrong with an order), then signatures, both from the root downwards.
 fn links(certificates: &[Certificate], check: &dyn CheckSignature) -> Result<(), Refusal> {
-    let pairs = || certificates.iter().zip(certificates.iter().skip(1)).enumerate();
+    let pairs = || {
+        certificates
+            .iter()
+            .zip(certificates.iter().skip(1))
+            .enumerate()
+    };
     for (above, (issuer, subject)) in pairs() {
         let index = above.saturating_add(1);
         if subject.issuer() != issuer.subject() {
-            let elsewhere = certificates.iter().any(|other| other.subject() == subject.issuer());
-            return Err(if elsewhere { Refusal::ChainOrder { index } } else { Refusal::ChainName { index } });
+            let elsewhere = certificates
+                .iter()
+                .any(|other| other.subject() == subject.issuer());
+            return Err(if elsewhere {
+                Refusal::ChainOrder { index }
+            } else {
+                Refusal::ChainName { index }
+            });
         }
     }
     for (above, (issuer, subject)) in pairs() {
@@ -244,19 +277,32 @@ fn links(certificates: &[Certificate], check: &dyn CheckSignature) -> Result<(),
 }
 
 /// The issuer's key has one scheme; a certificate that states another one is not signed by it.
-fn signed_by(index: usize, certificate: &Certificate, key: &PublicKey, check: &dyn CheckSignature) -> Result<(), Refusal> {
+fn signed_by(
+    index: usize,
+    certificate: &Certificate,
+    key: &PublicKey,
+    check: &dyn CheckSignature,
+) -> Result<(), Refusal> {
     let fits = match (key, certificate.scheme()) {
         (PublicKey::Ed25519(_), Scheme::Ed25519)
         | (PublicKey::P256(_), Scheme::EcdsaSha256)
         | (PublicKey::P384(_), Scheme::EcdsaSha384)
         | (PublicKey::Rsa { .. }, Scheme::RsaPkcs1Sha256 | Scheme::RsaPkcs1Sha384) => true,
-        (PublicKey::Ed25519(_) | PublicKey::P256(_) | PublicKey::P384(_) | PublicKey::Rsa { .. }, _) => false,
+        (
+            PublicKey::Ed25519(_) | PublicKey::P256(_) | PublicKey::P384(_) | PublicKey::Rsa { .. },
+            _,
+        ) => false,
     };
     if !fits {
         return Err(Refusal::ChainSignature { index });
     }
     check
-        .check(key, certificate.scheme(), certificate.tbs(), certificate.signature())
+        .check(
+            key,
+            certificate.scheme(),
+            certificate.tbs(),
+            certificate.signature(),
+        )
         .map_err(|_| Refusal::ChainSignature { index })
 }
 
@@ -272,52 +318,88 @@ fn in_time(index: usize, certificate: &Certificate, now: Timestamp) -> Result<()
 }
 
 fn understood(index: usize, certificate: &Certificate, usage: Usage) -> Result<(), Refusal> {
-    let known = |oid| CRITICAL.contains(&oid) || (usage == Usage::Dice && CRITICAL_DICE.contains(&oid));
-    match certificate.extensions().iter().find(|extension| extension.critical && !known(extension.oid)) {
-        Some(extension) => Err(Refusal::ChainCritical { index, oid: extension.oid.to_string() }),
+    let known =
+        |oid| CRITICAL.contains(&oid) || (usage == Usage::Dice && CRITICAL_DICE.contains(&oid));
+    match certificate
+        .extensions()
+        .iter()
+        .find(|extension| extension.critical && !known(extension.oid))
+    {
+        Some(extension) => Err(Refusal::ChainCritical {
+            index,
+            oid: extension.oid.to_string(),
+        }),
         None => Ok(()),
     }
 }
 
-fn may_issue(index: usize, authority: &Certificate, below: u32, usage: Usage) -> Result<(), Refusal> {
-    let constraints = authority.basic_constraints().filter(|constraints| constraints.ca);
-    let Some(constraints) = constraints else { return Err(Refusal::ChainBasicConstraints { index }) };
+fn may_issue(
+    index: usize,
+    authority: &Certificate,
+    below: u32,
+    usage: Usage,
+) -> Result<(), Refusal> {
+    let constraints = authority
+        .basic_constraints()
+        .filter(|constraints| constraints.ca);
+    let Some(constraints) = constraints else {
+        return Err(Refusal::ChainBasicConstraints { index });
+    };
     if constraints.path_len.is_some_and(|limit| limit < below) {
         return Err(Refusal::ChainPathLen { index });
     }
-    if !authority.key_usage().is_some_and(|usage| usage.allows(KeyUsage::KEY_CERT_SIGN)) {
+    if !authority
+        .key_usage()
+        .is_some_and(|usage| usage.allows(KeyUsage::KEY_CERT_SIGN))
+    {
         return Err(Refusal::ChainKeyUsage { index });
     }
     // A CA that names its purposes issues for those only.
     match (usage, authority.extended_key_usage()?) {
-        (Usage::EndorsementKey, Some(purposes)) if !is_for_ek(&purposes) => Err(Refusal::ChainExtendedKeyUsage { index }),
+        (Usage::EndorsementKey, Some(purposes)) if !is_for_ek(&purposes) => {
+            Err(Refusal::ChainExtendedKeyUsage { index })
+        }
         (Usage::EndorsementKey | Usage::Dice, _) => Ok(()),
     }
 }
 
 fn is_leaf(index: usize, leaf: &Certificate, usage: Usage) -> Result<(), Refusal> {
-    if leaf.basic_constraints().is_some_and(|constraints| constraints.ca) {
+    if leaf
+        .basic_constraints()
+        .is_some_and(|constraints| constraints.ca)
+    {
         return Err(Refusal::ChainBasicConstraints { index });
     }
     let wanted = match (usage, leaf.key()) {
         (Usage::Dice, _) => KeyUsage::DIGITAL_SIGNATURE,
         (Usage::EndorsementKey, PublicKey::Rsa { .. }) => KeyUsage::KEY_ENCIPHERMENT,
         (Usage::EndorsementKey, PublicKey::P256(_) | PublicKey::P384(_)) => KeyUsage::KEY_AGREEMENT,
-        (Usage::EndorsementKey, PublicKey::Ed25519(_)) => return Err(Refusal::ChainKeyUsage { index }),
+        (Usage::EndorsementKey, PublicKey::Ed25519(_)) => {
+            return Err(Refusal::ChainKeyUsage { index });
+        }
     };
     let never = match usage {
         Usage::Dice => KeyUsage::KEY_CERT_SIGN,
         Usage::EndorsementKey => KeyUsage::DIGITAL_SIGNATURE,
     };
-    if !leaf.key_usage().is_some_and(|usage| usage.allows(wanted) && !usage.allows(never)) {
+    if !leaf
+        .key_usage()
+        .is_some_and(|usage| usage.allows(wanted) && !usage.allows(never))
+    {
         return Err(Refusal::ChainKeyUsage { index });
     }
     let fits = match (usage, leaf.extended_key_usage()?) {
         (_, None) => true,
         (Usage::EndorsementKey, Some(purposes)) => is_for_ek(&purposes),
-        (Usage::Dice, Some(purposes)) => !purposes.contains(&KP_SPDM_REQUESTER) || purposes.contains(&KP_SPDM_RESPONDER),
+        (Usage::Dice, Some(purposes)) => {
+            !purposes.contains(&KP_SPDM_REQUESTER) || purposes.contains(&KP_SPDM_RESPONDER)
+        }
     };
-    if fits { Ok(()) } else { Err(Refusal::ChainExtendedKeyUsage { index }) }
+    if fits {
+        Ok(())
+    } else {
+        Err(Refusal::ChainExtendedKeyUsage { index })
+    }
 }
 
 fn is_for_ek(purposes: &[ObjectIdentifier]) -> bool {

@@ -1,8 +1,10 @@
-//! The building side (Attester, RFC 9334): claims, members, envelope. Keys sign by closure, so no private key comes in.
+//! The building side (Attester, RFC 9334): claims, members, envelope. Keys sign by closure, so no private key comes in
+//! but that of the lab's software root ([`dice`]).
 //!
 //! Begin a [`Draft`] with the session, then for each root in the order of [`Label`]: ask what it must sign
 //! ([`Draft::binding`]), let it sign, add its member; seal last.
 
+pub mod dice;
 pub mod tpm;
 
 use crate::claims::StatedClaims;

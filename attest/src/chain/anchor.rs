@@ -13,11 +13,13 @@ use crate::refusal::Refusal;
 /// The key of "NVIDIA Device Identity CA", the production root of BlueField-3, GPU and NVSwitch device chains.
 /// SHA-256 of its SubjectPublicKeyInfo: a90c4eb5acfd3e3d03a25db6a26b84f720ad0503196c627c21ddd48dd85b06a4.
 const NVIDIA_DEVICE_IDENTITY: [u8; 97] = [
-    0x04, 0x0e, 0x4c, 0x14, 0xa3, 0x3b, 0xf8, 0xa5, 0x62, 0x66, 0x58, 0xdb, 0x41, 0x29, 0x60, 0x7e, 0x4c, 0xbf, 0x45, 0x19,
-    0xc4, 0x41, 0x27, 0x16, 0xf4, 0xd0, 0xd9, 0x17, 0xc4, 0x97, 0x80, 0x05, 0xbd, 0xea, 0xbe, 0xae, 0xfd, 0x57, 0xbc, 0x66,
-    0x08, 0x2d, 0x71, 0x8a, 0x4f, 0x8b, 0x60, 0x52, 0xe1, 0x51, 0x6e, 0xe8, 0xa7, 0xc4, 0x22, 0xb8, 0x4d, 0xe8, 0x57, 0x07,
-    0x1b, 0xb5, 0x8f, 0xd3, 0x95, 0xbe, 0xa0, 0xcf, 0xa1, 0xc6, 0x3e, 0xe7, 0xc8, 0x0d, 0x6b, 0xd6, 0x39, 0x01, 0xd9, 0x1c,
-    0xbb, 0xd1, 0x87, 0xd3, 0x85, 0x7d, 0xc1, 0x6b, 0x5c, 0xce, 0xaf, 0x23, 0x8f, 0xf8, 0xc2, 0x7d, 0xbd,
+    0x04, 0x0e, 0x4c, 0x14, 0xa3, 0x3b, 0xf8, 0xa5, 0x62, 0x66, 0x58, 0xdb, 0x41, 0x29, 0x60, 0x7e,
+    0x4c, 0xbf, 0x45, 0x19, 0xc4, 0x41, 0x27, 0x16, 0xf4, 0xd0, 0xd9, 0x17, 0xc4, 0x97, 0x80, 0x05,
+    0xbd, 0xea, 0xbe, 0xae, 0xfd, 0x57, 0xbc, 0x66, 0x08, 0x2d, 0x71, 0x8a, 0x4f, 0x8b, 0x60, 0x52,
+    0xe1, 0x51, 0x6e, 0xe8, 0xa7, 0xc4, 0x22, 0xb8, 0x4d, 0xe8, 0x57, 0x07, 0x1b, 0xb5, 0x8f, 0xd3,
+    0x95, 0xbe, 0xa0, 0xcf, 0xa1, 0xc6, 0x3e, 0xe7, 0xc8, 0x0d, 0x6b, 0xd6, 0x39, 0x01, 0xd9, 0x1c,
+    0xbb, 0xd1, 0x87, 0xd3, 0x85, 0x7d, 0xc1, 0x6b, 0x5c, 0xce, 0xaf, 0x23, 0x8f, 0xf8, 0xc2, 0x7d,
+    0xbd,
 ];
 
 /// What stands behind a root. It decides the `root` of a result, so it is a fact of the pin, never of a certificate.
@@ -61,10 +63,20 @@ impl Anchor {
     /// What [`spki::parse`] says of the key; `evidence.too_large` for a name over [`limits::TEXT_BYTES`].
     pub fn pin(name: &str, kind: AnchorKind, spki: &[u8]) -> Result<Self, Refusal> {
         if name.len() > limits::TEXT_BYTES {
-            return Err(Refusal::TooLarge { what: "anchor name", limit: limits::TEXT_BYTES });
+            return Err(Refusal::TooLarge {
+                what: "anchor name",
+                limit: limits::TEXT_BYTES,
+            });
         }
         let key = spki::parse("anchor", spki)?;
-        Ok(Self { name: name.to_string(), kind, spki: spki.to_vec(), key, subject: None, path_len: None })
+        Ok(Self {
+            name: name.to_string(),
+            kind,
+            spki: spki.to_vec(),
+            key,
+            subject: None,
+            path_len: None,
+        })
     }
 
     /// Pins a CA certificate's key, and keeps its name and path length, so that EK chains may leave it out.
@@ -72,12 +84,19 @@ impl Anchor {
     ///
     /// # Errors
     /// As [`Anchor::pin`]; `chain.basic_constraints` and `chain.key_usage` for what may not sign certificates.
-    pub fn from_certificate(name: &str, kind: AnchorKind, certificate: &Certificate) -> Result<Self, Refusal> {
+    pub fn from_certificate(
+        name: &str,
+        kind: AnchorKind,
+        certificate: &Certificate,
+    ) -> Result<Self, Refusal> {
         let constraints = certificate
             .basic_constraints()
             .filter(|constraints| constraints.ca)
             .ok_or(Refusal::ChainBasicConstraints { index: 0 })?;
-        if !certificate.key_usage().is_some_and(|usage| usage.allows(KeyUsage::KEY_CERT_SIGN)) {
+        if !certificate
+            .key_usage()
+            .is_some_and(|usage| usage.allows(KeyUsage::KEY_CERT_SIGN))
+        {
             return Err(Refusal::ChainKeyUsage { index: 0 });
         }
         Ok(Self {
@@ -157,7 +176,10 @@ impl TrustAnchors {
             return None;
         }
         let first = anchors.remove(0);
-        Some(Self { first, rest: anchors })
+        Some(Self {
+            first,
+            rest: anchors,
+        })
     }
 
     /// All of them.

@@ -27,7 +27,11 @@ pub(crate) struct Walk<'a> {
 }
 
 /// `bytes` as exactly one element of this tag, nothing after it.
-pub(crate) fn single<'a>(what: &'static str, tag: Tag, bytes: &'a [u8]) -> Result<Element<'a>, Refusal> {
+pub(crate) fn single<'a>(
+    what: &'static str,
+    tag: Tag,
+    bytes: &'a [u8],
+) -> Result<Element<'a>, Refusal> {
     let mut walk = Walk::new(what, bytes)?;
     let element = walk.expect(tag)?;
     walk.end()?;
@@ -36,23 +40,36 @@ pub(crate) fn single<'a>(what: &'static str, tag: Tag, bytes: &'a [u8]) -> Resul
 
 /// The constructed context tag `[number]`.
 pub(crate) const fn context(number: u32) -> Tag {
-    Tag::ContextSpecific { constructed: true, number: TagNumber(number) }
+    Tag::ContextSpecific {
+        constructed: true,
+        number: TagNumber(number),
+    }
 }
 
 /// The primitive context tag `[number]`.
 pub(crate) const fn context_primitive(number: u32) -> Tag {
-    Tag::ContextSpecific { constructed: false, number: TagNumber(number) }
+    Tag::ContextSpecific {
+        constructed: false,
+        number: TagNumber(number),
+    }
 }
 
 /// "malformed", with a reason.
 pub(crate) fn malformed(what: &'static str, why: impl Into<String>) -> Refusal {
-    Refusal::Malformed { what, why: why.into() }
+    Refusal::Malformed {
+        what,
+        why: why.into(),
+    }
 }
 
 impl<'a> Walk<'a> {
     pub(crate) fn new(what: &'static str, bytes: &'a [u8]) -> Result<Self, Refusal> {
         let reader = SliceReader::new(bytes).map_err(|error| malformed(what, error.to_string()))?;
-        Ok(Self { what, reader, rest: bytes })
+        Ok(Self {
+            what,
+            reader,
+            rest: bytes,
+        })
     }
 
     /// A walk over the elements inside of one.
@@ -69,17 +86,29 @@ impl<'a> Walk<'a> {
         if self.is_empty() {
             return Ok(None);
         }
-        Tag::peek(&self.reader).map(Some).map_err(|error| self.wrong(&error))
+        Tag::peek(&self.reader)
+            .map(Some)
+            .map_err(|error| self.wrong(&error))
     }
 
     pub(crate) fn next(&mut self) -> Result<Element<'a>, Refusal> {
         if self.is_empty() {
-            return Err(Refusal::Truncated { what: self.what, offset: self.offset() });
+            return Err(Refusal::Truncated {
+                what: self.what,
+                offset: self.offset(),
+            });
         }
-        let raw = self.reader.tlv_bytes().map_err(|error| self.wrong(&error))?;
+        let raw = self
+            .reader
+            .tlv_bytes()
+            .map_err(|error| self.wrong(&error))?;
         let any = der::asn1::AnyRef::from_der(raw).map_err(|error| self.wrong(&error))?;
         self.rest = self.rest.get(raw.len()..).unwrap_or_default();
-        Ok(Element { tag: any.tag(), value: any.value(), raw })
+        Ok(Element {
+            tag: any.tag(),
+            value: any.value(),
+            raw,
+        })
     }
 
     pub(crate) fn expect(&mut self, tag: Tag) -> Result<Element<'a>, Refusal> {
@@ -87,12 +116,23 @@ impl<'a> Walk<'a> {
         if element.tag == tag {
             return Ok(element);
         }
-        Err(malformed(self.what, format!("{tag} expected, {} found before byte {}", element.tag, self.offset())))
+        Err(malformed(
+            self.what,
+            format!(
+                "{tag} expected, {} found before byte {}",
+                element.tag,
+                self.offset()
+            ),
+        ))
     }
 
     /// The next element where it has this tag; otherwise nothing is read.
     pub(crate) fn optional(&mut self, tag: Tag) -> Result<Option<Element<'a>>, Refusal> {
-        if self.peek()? == Some(tag) { self.next().map(Some) } else { Ok(None) }
+        if self.peek()? == Some(tag) {
+            self.next().map(Some)
+        } else {
+            Ok(None)
+        }
     }
 
     /// A walk over the next element, which must be a SEQUENCE.
@@ -109,7 +149,8 @@ impl<'a> Walk<'a> {
 
     pub(crate) fn oid(&mut self) -> Result<ObjectIdentifier, Refusal> {
         let element = self.expect(Tag::ObjectIdentifier)?;
-        ObjectIdentifier::from_bytes(element.value).map_err(|_| malformed(self.what, "an object identifier is not one"))
+        ObjectIdentifier::from_bytes(element.value)
+            .map_err(|_| malformed(self.what, "an object identifier is not one"))
     }
 
     /// A BIT STRING of whole bytes.
@@ -117,7 +158,10 @@ impl<'a> Walk<'a> {
         let element = self.expect(Tag::BitString)?;
         match element.value.split_first() {
             Some((0, octets)) => Ok(octets),
-            Some(_) | None => Err(malformed(self.what, "a bit string does not end on a whole byte")),
+            Some(_) | None => Err(malformed(
+                self.what,
+                "a bit string does not end on a whole byte",
+            )),
         }
     }
 
@@ -126,7 +170,10 @@ impl<'a> Walk<'a> {
         if self.is_empty() {
             return Ok(());
         }
-        Err(Refusal::TrailingBytes { what: self.what, offset: self.offset() })
+        Err(Refusal::TrailingBytes {
+            what: self.what,
+            offset: self.offset(),
+        })
     }
 
     fn offset(&self) -> usize {
@@ -135,7 +182,10 @@ impl<'a> Walk<'a> {
 
     fn wrong(&self, error: &der::Error) -> Refusal {
         if matches!(error.kind(), der::ErrorKind::Incomplete { .. }) {
-            return Refusal::Truncated { what: self.what, offset: self.offset() };
+            return Refusal::Truncated {
+                what: self.what,
+                offset: self.offset(),
+            };
         }
         malformed(self.what, error.to_string())
     }
@@ -146,7 +196,9 @@ pub(crate) fn unsigned<'a>(what: &'static str, value: &'a [u8]) -> Result<&'a [u
     match value {
         [] => Err(malformed(what, "an integer has no bytes")),
         [0] => Ok(&[]),
-        [0, next, ..] if *next < 0x80 => Err(malformed(what, "an integer is longer than it must be")),
+        [0, next, ..] if *next < 0x80 => {
+            Err(malformed(what, "an integer is longer than it must be"))
+        }
         [0, number @ ..] => Ok(number),
         [first, ..] if *first >= 0x80 => Err(malformed(what, "an integer is negative")),
         number => Ok(number),
@@ -155,7 +207,9 @@ pub(crate) fn unsigned<'a>(what: &'static str, value: &'a [u8]) -> Result<&'a [u
 
 /// The bits that are set in a BIT STRING of named bits (X.680, 22), bit 0 first; at most 32 of them.
 pub(crate) fn named_bits(what: &'static str, value: &[u8]) -> Result<u32, Refusal> {
-    let (unused, octets) = value.split_first().ok_or_else(|| malformed(what, "a bit string has no bytes"))?;
+    let (unused, octets) = value
+        .split_first()
+        .ok_or_else(|| malformed(what, "a bit string has no bytes"))?;
     if octets.len() > 4 || *unused > 7 || (octets.is_empty() && *unused != 0) {
         return Err(malformed(what, "a bit string is not one of named bits"));
     }
@@ -163,7 +217,9 @@ pub(crate) fn named_bits(what: &'static str, value: &[u8]) -> Result<u32, Refusa
     for (to, from) in padded.iter_mut().zip(octets) {
         *to = *from;
     }
-    let padding = u8::MAX.checked_shr(u32::from(8u8.saturating_sub(*unused))).unwrap_or(0);
+    let padding = u8::MAX
+        .checked_shr(u32::from(8u8.saturating_sub(*unused)))
+        .unwrap_or(0);
     if octets.last().is_some_and(|last| last & padding != 0) {
         return Err(malformed(what, "the padding of a bit string is not zero"));
     }
@@ -200,7 +256,11 @@ pub(crate) mod build {
     pub(crate) fn unsigned(number: &[u8]) -> Vec<u8> {
         let skip = number.iter().take_while(|byte| **byte == 0).count();
         let number = number.get(skip..).unwrap_or_default();
-        let sign: &[u8] = if number.first().is_none_or(|first| *first >= 0x80) { &[0] } else { &[] };
+        let sign: &[u8] = if number.first().is_none_or(|first| *first >= 0x80) {
+            &[0]
+        } else {
+            &[]
+        };
         element(0x02, &[sign, number])
     }
 
@@ -223,7 +283,12 @@ mod tests {
         }
         for number in [&[][..], &[0], &[1], &[0x80], &[0, 0, 0xff, 0]] {
             let built = build::unsigned(number);
-            assert!(single("x", Tag::Integer, &built).and_then(|e| unsigned("x", e.value)).is_ok(), "{number:?}");
+            assert!(
+                single("x", Tag::Integer, &built)
+                    .and_then(|e| unsigned("x", e.value))
+                    .is_ok(),
+                "{number:?}"
+            );
         }
     }
 
@@ -254,7 +319,10 @@ mod tests {
         }
         for length in [0, 1, 127, 128, 255, 256, 40_000] {
             let built = build::sequence(&[&alloc::vec![7; length]]);
-            assert_eq!(single("x", Tag::Sequence, &built).unwrap().value.len(), length);
+            assert_eq!(
+                single("x", Tag::Sequence, &built).unwrap().value.len(),
+                length
+            );
         }
     }
 }

@@ -8,7 +8,9 @@ use alloc::vec::Vec;
 use der::Tag;
 use der::asn1::ObjectIdentifier;
 
-use super::der::{Element, Walk, context, context_primitive, malformed, named_bits, single, unsigned};
+use super::der::{
+    Element, Walk, context, context_primitive, malformed, named_bits, single, unsigned,
+};
 use super::x509::{Certificate, SUBJECT_ALT_NAME};
 use crate::digest::{Digest, HashAlg};
 use crate::limits;
@@ -19,6 +21,9 @@ pub(crate) const TCB_INFO: ObjectIdentifier = ObjectIdentifier::new_unwrap("2.23
 const NVIDIA_TCB_INFO: ObjectIdentifier = ObjectIdentifier::new_unwrap("2.23.133.5.4.1.1");
 const UEID: ObjectIdentifier = ObjectIdentifier::new_unwrap("2.23.133.5.4.4");
 const MULTI_TCB_INFO: ObjectIdentifier = ObjectIdentifier::new_unwrap("2.23.133.5.4.5");
+
+/// The operational flags that have a meaning: bits 0 to 8. Caliptra also sets bit 31, to make the encoding's length fixed.
+const DEFINED_FLAGS: u32 = 0x1ff;
 
 /// How a certificate states its firmware.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -60,7 +65,9 @@ pub enum FwidAlg {
 
 impl FwidAlg {
     fn of(oid: ObjectIdentifier) -> Option<Self> {
-        let last = oid.arcs().last().filter(|_| oid.parent() == Some(ObjectIdentifier::new_unwrap("2.16.840.1.101.3.4.2")))?;
+        let last = oid.arcs().last().filter(|_| {
+            oid.parent() == Some(ObjectIdentifier::new_unwrap("2.16.840.1.101.3.4.2"))
+        })?;
         match last {
             1 => Some(Self::Sha2(HashAlg::Sha256)),
             2 => Some(Self::Sha2(HashAlg::Sha384)),
@@ -95,7 +102,10 @@ impl Fwid {
     /// # Errors
     /// `evidence.unsupported` for SHA-3.
     pub fn to_digest(&self) -> Result<Digest, Refusal> {
-        let unsupported = || Refusal::Unsupported { what: "firmware digest", found: "sha3".to_string() };
+        let unsupported = || Refusal::Unsupported {
+            what: "firmware digest",
+            found: "sha3".to_string(),
+        };
         match self.alg {
             FwidAlg::Sha2(alg) => Digest::new(alg, &self.digest).ok_or_else(unsupported),
             FwidAlg::Sha3(_) => Err(unsupported()),
@@ -175,35 +185,59 @@ impl LayerInfo {
             Some(Tag::ContextSpecific { .. }) => {
                 let tcb = tcb_info(element)?;
                 one_digest_per_algorithm(index, &tcb)?;
-                Ok(Self { layout: DiceLayout::TcbInfo, device_spki: None, tcb: alloc::vec![tcb] })
+                Ok(Self {
+                    layout: DiceLayout::TcbInfo,
+                    device_spki: None,
+                    tcb: alloc::vec![tcb],
+                })
             }
-            Some(_) | None => Err(malformed("DICE extension", "neither a DiceTcbInfo nor a CompositeDeviceID")),
+            Some(_) | None => Err(malformed(
+                "DICE extension",
+                "neither a DiceTcbInfo nor a CompositeDeviceID",
+            )),
         }
     }
 
     /// Blackwell lists two digests by SHA-384, the second all zero: its algorithms are not held to be distinct.
     fn nvidia(_index: usize, der: &[u8]) -> Result<Self, Refusal> {
         let tcb = tcb_info(single("DiceTcbInfo", Tag::Sequence, der)?)?;
-        Ok(Self { layout: DiceLayout::NvidiaTcbInfo, device_spki: None, tcb: alloc::vec![tcb] })
+        Ok(Self {
+            layout: DiceLayout::NvidiaTcbInfo,
+            device_spki: None,
+            tcb: alloc::vec![tcb],
+        })
     }
 
     fn multi(index: usize, der: &[u8]) -> Result<Self, Refusal> {
-        let mut list = Walk::new("DiceMultiTcbInfo", single("DiceMultiTcbInfo", Tag::Sequence, der)?.value)?;
+        let mut list = Walk::new(
+            "DiceMultiTcbInfo",
+            single("DiceMultiTcbInfo", Tag::Sequence, der)?.value,
+        )?;
         let mut tcb = Vec::new();
         while !list.is_empty() {
             if tcb.len() >= limits::TCB_INFOS {
-                return Err(Refusal::TooLarge { what: "DiceMultiTcbInfo", limit: limits::TCB_INFOS });
+                return Err(Refusal::TooLarge {
+                    what: "DiceMultiTcbInfo",
+                    limit: limits::TCB_INFOS,
+                });
             }
             let one = tcb_info(list.expect(Tag::Sequence)?)?;
             one_digest_per_algorithm(index, &one)?;
             tcb.push(one);
         }
-        Ok(Self { layout: DiceLayout::MultiTcbInfo, device_spki: None, tcb })
+        Ok(Self {
+            layout: DiceLayout::MultiTcbInfo,
+            device_spki: None,
+            tcb,
+        })
     }
 
     /// GeneralNames with an otherName (RFC 5280, 4.2.1.6) of type 2.23.133.5.4.1. RIoT's own encoder leaves out the [0] around
     /// the value, so both forms are read.
-    pub(crate) fn alt_name(der: &[u8]) -> Result<Option<Self>, Refusal> {
+    ///
+    /// # Errors
+    /// As [`LayerInfo::of`].
+    pub fn alt_name(der: &[u8]) -> Result<Option<Self>, Refusal> {
         const WHAT: &str = "subject alternative names";
         let mut names = Walk::new(WHAT, single(WHAT, Tag::Sequence, der)?.value)?;
         let mut found = None;
@@ -218,9 +252,16 @@ impl LayerInfo {
             }
             let value = other.next()?;
             other.end()?;
-            let value = if value.tag == context(0) { single(WHAT, Tag::Sequence, value.value)? } else { value };
+            let value = if value.tag == context(0) {
+                single(WHAT, Tag::Sequence, value.value)?
+            } else {
+                value
+            };
             if value.tag != Tag::Sequence || found.is_some() {
-                return Err(malformed(WHAT, "a CompositeDeviceID is not one, or is there twice"));
+                return Err(malformed(
+                    WHAT,
+                    "a CompositeDeviceID is not one, or is there twice",
+                ));
             }
             found = Some(Self::riot(DiceLayout::RiotAltName, value)?);
         }
@@ -232,13 +273,23 @@ impl LayerInfo {
         const WHAT: &str = "CompositeDeviceID";
         let mut fields = Walk::new(WHAT, element.value)?;
         if fields.unsigned()? != [1] {
-            return Err(Refusal::Unsupported { what: "CompositeDeviceID version", found: "other than 1".to_string() });
+            return Err(Refusal::Unsupported {
+                what: "CompositeDeviceID version",
+                found: "other than 1".to_string(),
+            });
         }
         let device = fields.expect(Tag::Sequence)?.raw.to_vec();
         let fwid = fwid(fields.expect(Tag::Sequence)?)?;
         fields.end()?;
-        let tcb = TcbInfo { fwids: alloc::vec![fwid], ..TcbInfo::default() };
-        Ok(Self { layout, device_spki: Some(device), tcb: alloc::vec![tcb] })
+        let tcb = TcbInfo {
+            fwids: alloc::vec![fwid],
+            ..TcbInfo::default()
+        };
+        Ok(Self {
+            layout,
+            device_spki: Some(device),
+            tcb: alloc::vec![tcb],
+        })
     }
 }
 
@@ -247,8 +298,13 @@ impl LayerInfo {
 /// # Errors
 /// `evidence.malformed`.
 pub fn ueid(certificate: &Certificate) -> Result<Option<Vec<u8>>, Refusal> {
-    let Some(extension) = certificate.extension(UEID) else { return Ok(None) };
-    let mut fields = Walk::new("DiceUeid", single("DiceUeid", Tag::Sequence, &extension.value)?.value)?;
+    let Some(extension) = certificate.extension(UEID) else {
+        return Ok(None);
+    };
+    let mut fields = Walk::new(
+        "DiceUeid",
+        single("DiceUeid", Tag::Sequence, &extension.value)?.value,
+    )?;
     let ueid = fields.expect(Tag::OctetString)?.value;
     fields.end()?;
     if !(7..=33).contains(&ueid.len()) {
@@ -260,13 +316,22 @@ pub fn ueid(certificate: &Certificate) -> Result<Option<Vec<u8>>, Refusal> {
 fn fwid(element: Element<'_>) -> Result<Fwid, Refusal> {
     let mut fields = Walk::new("firmware digest", element.value)?;
     let oid = fields.oid()?;
-    let alg = FwidAlg::of(oid).ok_or_else(|| Refusal::Unsupported { what: "firmware digest", found: oid.to_string() })?;
+    let alg = FwidAlg::of(oid).ok_or_else(|| Refusal::Unsupported {
+        what: "firmware digest",
+        found: oid.to_string(),
+    })?;
     let digest = fields.expect(Tag::OctetString)?.value;
     fields.end()?;
     if digest.len() != alg.size() {
-        return Err(malformed("firmware digest", "its length is not its algorithm's"));
+        return Err(malformed(
+            "firmware digest",
+            "its length is not its algorithm's",
+        ));
     }
-    Ok(Fwid { alg, digest: digest.to_vec() })
+    Ok(Fwid {
+        alg,
+        digest: digest.to_vec(),
+    })
 }
 
 fn one_digest_per_algorithm(index: usize, tcb: &TcbInfo) -> Result<(), Refusal> {
@@ -287,11 +352,16 @@ fn tcb_info(element: Element<'_>) -> Result<TcbInfo, Refusal> {
     const WHAT: &str = "DiceTcbInfo";
     let mut fields = Walk::new(WHAT, element.value)?;
     let mut info = TcbInfo::default();
-    let text = |element: Option<Element<'_>>| element.map(|element| text(WHAT, element.value)).transpose();
+    let text =
+        |element: Option<Element<'_>>| element.map(|element| text(WHAT, element.value)).transpose();
     info.vendor = text(fields.optional(context_primitive(0))?)?;
     info.model = text(fields.optional(context_primitive(1))?)?;
     info.version = text(fields.optional(context_primitive(2))?)?;
-    let number = |element: Option<Element<'_>>| element.map(|element| number(WHAT, element.value)).transpose();
+    let number = |element: Option<Element<'_>>| {
+        element
+            .map(|element| number(WHAT, element.value))
+            .transpose()
+    };
     info.svn = number(fields.optional(context_primitive(3))?)?;
     info.layer = number(fields.optional(context_primitive(4))?)?;
     info.index = number(fields.optional(context_primitive(5))?)?;
@@ -299,18 +369,35 @@ fn tcb_info(element: Element<'_>) -> Result<TcbInfo, Refusal> {
         let mut list = fields.inside(list)?;
         while !list.is_empty() {
             if info.fwids.len() >= limits::FWIDS {
-                return Err(Refusal::TooLarge { what: "firmware digests", limit: limits::FWIDS });
+                return Err(Refusal::TooLarge {
+                    what: "firmware digests",
+                    limit: limits::FWIDS,
+                });
             }
             info.fwids.push(fwid(list.expect(Tag::Sequence)?)?);
         }
     }
-    let bits = |element: Option<Element<'_>>| element.map(|element| named_bits(WHAT, element.value)).transpose();
+    let bits = |element: Option<Element<'_>>| {
+        element
+            .map(|element| named_bits(WHAT, element.value))
+            .transpose()
+    };
     let flags = bits(fields.optional(context_primitive(7))?)?.unwrap_or(0);
-    info.vendor_info = fields.optional(context_primitive(8))?.map(|element| element.value.to_vec()).unwrap_or_default();
-    info.kind = fields.optional(context_primitive(9))?.map(|element| element.value.to_vec()).unwrap_or_default();
-    info.flags = flags & bits(fields.optional(context_primitive(10))?)?.unwrap_or(u32::MAX);
+    info.vendor_info = fields
+        .optional(context_primitive(8))?
+        .map(|element| element.value.to_vec())
+        .unwrap_or_default();
+    info.kind = fields
+        .optional(context_primitive(9))?
+        .map(|element| element.value.to_vec())
+        .unwrap_or_default();
+    let mask = bits(fields.optional(context_primitive(10))?)?.unwrap_or(u32::MAX);
+    info.flags = flags & mask & DEFINED_FLAGS;
     if let Some(Tag::ContextSpecific { number, .. }) = fields.peek()? {
-        return Err(Refusal::Unsupported { what: "DiceTcbInfo field", found: number.value().to_string() });
+        return Err(Refusal::Unsupported {
+            what: "DiceTcbInfo field",
+            found: number.value().to_string(),
+        });
     }
     fields.end()?;
     Ok(info)
@@ -318,16 +405,24 @@ fn tcb_info(element: Element<'_>) -> Result<TcbInfo, Refusal> {
 
 fn text(what: &'static str, bytes: &[u8]) -> Result<String, Refusal> {
     if bytes.len() > limits::TEXT_BYTES {
-        return Err(Refusal::TooLarge { what, limit: limits::TEXT_BYTES });
+        return Err(Refusal::TooLarge {
+            what,
+            limit: limits::TEXT_BYTES,
+        });
     }
-    core::str::from_utf8(bytes).map(ToString::to_string).map_err(|_| malformed(what, "a text is not UTF-8"))
+    core::str::from_utf8(bytes)
+        .map(ToString::to_string)
+        .map_err(|_| malformed(what, "a text is not UTF-8"))
 }
 
 /// A non-negative number of at most eight bytes.
 fn number(what: &'static str, value: &[u8]) -> Result<u64, Refusal> {
     let number = unsigned(what, value)?;
     let mut padded = [0u8; 8];
-    let at = padded.len().checked_sub(number.len()).ok_or_else(|| malformed(what, "a number is over eight bytes"))?;
+    let at = padded
+        .len()
+        .checked_sub(number.len())
+        .ok_or_else(|| malformed(what, "a number is over eight bytes"))?;
     for (to, from) in padded.iter_mut().skip(at).zip(number) {
         *to = *from;
     }

@@ -39,12 +39,18 @@ pub fn parse(what: &'static str, der: &[u8]) -> Result<PublicKey, Refusal> {
     let key = if oid == EC_PUBLIC_KEY {
         ec(what, algorithm.oid()?, bits)?
     } else if oid == ED25519 {
-        PublicKey::Ed25519(bits.try_into().map_err(|_| malformed(what, "an Ed25519 key is not 32 bytes"))?)
+        PublicKey::Ed25519(
+            bits.try_into()
+                .map_err(|_| malformed(what, "an Ed25519 key is not 32 bytes"))?,
+        )
     } else if oid == RSA {
         algorithm.expect(Tag::Null)?;
         rsa(what, bits)?
     } else {
-        return Err(Refusal::Unsupported { what: "public key algorithm", found: oid.to_string() });
+        return Err(Refusal::Unsupported {
+            what: "public key algorithm",
+            found: oid.to_string(),
+        });
     };
     algorithm.end()?;
     Ok(key)
@@ -52,7 +58,10 @@ pub fn parse(what: &'static str, der: &[u8]) -> Result<PublicKey, Refusal> {
 
 fn ec(what: &'static str, curve: ObjectIdentifier, point: &[u8]) -> Result<PublicKey, Refusal> {
     if point.first().is_some_and(|first| *first != 4) {
-        return Err(Refusal::Unsupported { what: "point format", found: "compressed".to_string() });
+        return Err(Refusal::Unsupported {
+            what: "point format",
+            found: "compressed".to_string(),
+        });
     }
     let wrong = |_| malformed(what, "a point does not have its curve's length");
     if curve == P256 {
@@ -60,7 +69,10 @@ fn ec(what: &'static str, curve: ObjectIdentifier, point: &[u8]) -> Result<Publi
     } else if curve == P384 {
         Ok(PublicKey::P384(Box::new(point.try_into().map_err(wrong)?)))
     } else {
-        Err(Refusal::Unsupported { what: "curve", found: curve.to_string() })
+        Err(Refusal::Unsupported {
+            what: "curve",
+            found: curve.to_string(),
+        })
     }
 }
 
@@ -70,12 +82,25 @@ fn rsa(what: &'static str, bits: &[u8]) -> Result<PublicKey, Refusal> {
     numbers.end()?;
     let size = modulus.len().saturating_mul(8);
     if !(2048..=4096).contains(&size) || modulus.first().is_none_or(|first| *first < 0x80) {
-        return Err(Refusal::Unsupported { what: "RSA key size", found: size.to_string() });
+        return Err(Refusal::Unsupported {
+            what: "RSA key size",
+            found: size.to_string(),
+        });
     }
-    if exponent.is_empty() || exponent.len() > 4 || exponent.last().is_none_or(|last| last & 1 == 0) || exponent == [1] {
-        return Err(malformed(what, "an RSA exponent is not an odd number of at most four bytes"));
+    if exponent.is_empty()
+        || exponent.len() > 4
+        || exponent.last().is_none_or(|last| last & 1 == 0)
+        || exponent == [1]
+    {
+        return Err(malformed(
+            what,
+            "an RSA exponent is not an odd number of at most four bytes",
+        ));
     }
-    Ok(PublicKey::Rsa { modulus: modulus.to_vec(), exponent: exponent.to_vec() })
+    Ok(PublicKey::Rsa {
+        modulus: modulus.to_vec(),
+        exponent: exponent.to_vec(),
+    })
 }
 
 /// The scheme that a signature AlgorithmIdentifier names, its parameters as its RFC has them.
@@ -90,9 +115,16 @@ pub(crate) fn signature_scheme(what: &'static str, der: &[u8]) -> Result<Scheme,
         Scheme::Ed25519
     } else if oid == RSA_SHA256 || oid == RSA_SHA384 {
         fields.expect(Tag::Null)?;
-        if oid == RSA_SHA256 { Scheme::RsaPkcs1Sha256 } else { Scheme::RsaPkcs1Sha384 }
+        if oid == RSA_SHA256 {
+            Scheme::RsaPkcs1Sha256
+        } else {
+            Scheme::RsaPkcs1Sha384
+        }
     } else {
-        return Err(Refusal::Unsupported { what: "signature algorithm", found: oid.to_string() });
+        return Err(Refusal::Unsupported {
+            what: "signature algorithm",
+            found: oid.to_string(),
+        });
     };
     fields.end()?;
     Ok(scheme)
@@ -100,13 +132,19 @@ pub(crate) fn signature_scheme(what: &'static str, der: &[u8]) -> Result<Scheme,
 
 /// A signature as [`crate::key::CheckSignature`] takes it: for ECDSA r and s at the length of the curve that goes with the
 /// scheme's hash, for the others as it stands.
-pub(crate) fn signature_bytes(what: &'static str, scheme: Scheme, signature: &[u8]) -> Result<Vec<u8>, Refusal> {
+pub(crate) fn signature_bytes(
+    what: &'static str,
+    scheme: Scheme,
+    signature: &[u8],
+) -> Result<Vec<u8>, Refusal> {
     match scheme {
         Scheme::EcdsaSha256 => ecdsa_fixed(what, signature, &P256_ORDER),
         Scheme::EcdsaSha384 => ecdsa_fixed(what, signature, &P384_ORDER),
-        Scheme::Ed25519 | Scheme::RsaPkcs1Sha256 | Scheme::RsaPkcs1Sha384 | Scheme::RsaPssSha256 | Scheme::RsaPssSha384 => {
-            Ok(signature.to_vec())
-        }
+        Scheme::Ed25519
+        | Scheme::RsaPkcs1Sha256
+        | Scheme::RsaPkcs1Sha384
+        | Scheme::RsaPssSha256
+        | Scheme::RsaPssSha384 => Ok(signature.to_vec()),
     }
 }
 
@@ -116,8 +154,13 @@ fn ecdsa_fixed(what: &'static str, signature: &[u8], order: &[u8]) -> Result<Vec
     let mut fixed = Vec::with_capacity(order.len().saturating_mul(2));
     for _ in 0..2 {
         let number = numbers.unsigned()?;
-        let padding = order.len().checked_sub(number.len()).filter(|_| !number.is_empty());
-        let Some(padding) = padding else { return Err(malformed(what, "a number of the signature is out of range")) };
+        let padding = order
+            .len()
+            .checked_sub(number.len())
+            .filter(|_| !number.is_empty());
+        let Some(padding) = padding else {
+            return Err(malformed(what, "a number of the signature is out of range"));
+        };
         let start = fixed.len();
         fixed.resize(start.saturating_add(padding), 0);
         fixed.extend_from_slice(number);
@@ -157,7 +200,10 @@ mod tests {
         below[31] -= 1;
         let sig = |r: &[u8], s: &[u8]| build::sequence(&[&build::unsigned(r), &build::unsigned(s)]);
         let read = |der: &[u8]| signature_bytes("x", Scheme::EcdsaSha256, der);
-        assert_eq!(read(&sig(&[1], &below)).unwrap(), [&[0; 31][..], &[1], &below].concat());
+        assert_eq!(
+            read(&sig(&[1], &below)).unwrap(),
+            [&[0; 31][..], &[1], &below].concat()
+        );
         for bad in [
             sig(&[0], &[1]),
             sig(&[1], &[0]),
@@ -165,7 +211,11 @@ mod tests {
             sig(&[1], &order),
             sig(&[1; 33], &[1]),
             build::sequence(&[&build::unsigned(&[1])]),
-            build::sequence(&[&build::unsigned(&[1]), &build::unsigned(&[1]), &build::unsigned(&[1])]),
+            build::sequence(&[
+                &build::unsigned(&[1]),
+                &build::unsigned(&[1]),
+                &build::unsigned(&[1]),
+            ]),
             build::sequence(&[&[2, 2, 0, 1], &build::unsigned(&[1])]),
             build::sequence(&[&[2, 1, 0x81], &build::unsigned(&[1])]),
             Vec::new(),
@@ -181,20 +231,39 @@ mod tests {
     fn what_is_built_is_what_is_read() {
         let mut point = [7; 97];
         point[0] = 4;
-        assert_eq!(parse("x", &p384(&point)), Ok(PublicKey::P384(Box::new(point))));
-        assert_eq!(signature_scheme("x", &ecdsa_sha384()), Ok(Scheme::EcdsaSha384));
+        assert_eq!(
+            parse("x", &p384(&point)),
+            Ok(PublicKey::P384(Box::new(point)))
+        );
+        assert_eq!(
+            signature_scheme("x", &ecdsa_sha384()),
+            Ok(Scheme::EcdsaSha384)
+        );
     }
 
     #[test]
     fn rsa_keys_have_2048_to_4096_bits_and_an_odd_exponent() {
         let spki = |modulus: &[u8], exponent: &[u8]| {
             let key = build::sequence(&[&build::unsigned(modulus), &build::unsigned(exponent)]);
-            build::sequence(&[&build::sequence(&[&build::oid(RSA), &[5, 0]]), &build::bits(&key)])
+            build::sequence(&[
+                &build::sequence(&[&build::oid(RSA), &[5, 0]]),
+                &build::bits(&key),
+            ])
         };
         assert!(parse("x", &spki(&[0xff; 256], &[1, 0, 1])).is_ok());
         assert!(parse("x", &spki(&[0xff; 512], &[3])).is_ok());
-        for (modulus, exponent) in [(255, &[1, 0, 1][..]), (513, &[3]), (256, &[4]), (256, &[1]), (256, &[]), (256, &[3; 5])] {
-            assert!(parse("x", &spki(&alloc::vec![0xff; modulus], exponent)).is_err(), "{modulus} {exponent:?}");
+        for (modulus, exponent) in [
+            (255, &[1, 0, 1][..]),
+            (513, &[3]),
+            (256, &[4]),
+            (256, &[1]),
+            (256, &[]),
+            (256, &[3; 5]),
+        ] {
+            assert!(
+                parse("x", &spki(&alloc::vec![0xff; modulus], exponent)).is_err(),
+                "{modulus} {exponent:?}"
+            );
         }
         assert!(parse("x", &spki(&[0x7f; 256], &[1, 0, 1])).is_err());
     }

@@ -99,7 +99,10 @@ impl Certificate {
     /// The shape's refusals, and `evidence.unsupported` for algorithms that are not supported.
     pub fn parse(der: &[u8]) -> Result<Self, Refusal> {
         if der.len() > limits::CERTIFICATE_BYTES {
-            return Err(Refusal::TooLarge { what: WHAT, limit: limits::CERTIFICATE_BYTES });
+            return Err(Refusal::TooLarge {
+                what: WHAT,
+                limit: limits::CERTIFICATE_BYTES,
+            });
         }
         let mut outer = Walk::new(WHAT, single(WHAT, Tag::Sequence, der)?.value)?;
         let tbs = outer.expect(Tag::Sequence)?;
@@ -115,11 +118,17 @@ impl Certificate {
         }
         let serial = fields.unsigned()?;
         if serial.is_empty() || serial.len() > 20 {
-            return Err(malformed(WHAT, "the serial number is not a positive one of at most 20 bytes"));
+            return Err(malformed(
+                WHAT,
+                "the serial number is not a positive one of at most 20 bytes",
+            ));
         }
         // RFC 5280, 4.1.1.2: both say the same, or an attacker could choose the one that is not signed.
         if fields.expect(Tag::Sequence)?.raw != algorithm.raw {
-            return Err(malformed(WHAT, "the signature algorithm inside and outside differ"));
+            return Err(malformed(
+                WHAT,
+                "the signature algorithm inside and outside differ",
+            ));
         }
         let issuer = fields.expect(Tag::Sequence)?;
         if issuer.value.is_empty() {
@@ -223,7 +232,9 @@ impl Certificate {
     /// The extension of that kind.
     #[must_use]
     pub fn extension(&self, oid: ObjectIdentifier) -> Option<&Extension> {
-        self.extensions.iter().find(|extension| extension.oid == oid)
+        self.extensions
+            .iter()
+            .find(|extension| extension.oid == oid)
     }
 
     /// BasicConstraints, where stated.
@@ -243,8 +254,13 @@ impl Certificate {
     /// # Errors
     /// `evidence.malformed`.
     pub fn extended_key_usage(&self) -> Result<Option<Vec<ObjectIdentifier>>, Refusal> {
-        let Some(extension) = self.extension(EXTENDED_KEY_USAGE) else { return Ok(None) };
-        let mut purposes = Walk::new("extended key usage", single(WHAT, Tag::Sequence, &extension.value)?.value)?;
+        let Some(extension) = self.extension(EXTENDED_KEY_USAGE) else {
+            return Ok(None);
+        };
+        let mut purposes = Walk::new(
+            "extended key usage",
+            single(WHAT, Tag::Sequence, &extension.value)?.value,
+        )?;
         let mut all = Vec::new();
         while !purposes.is_empty() {
             all.push(purposes.oid()?);
@@ -280,7 +296,9 @@ fn validity(mut dates: Walk<'_>) -> Result<(Timestamp, Timestamp), Refusal> {
 fn date(element: Element<'_>) -> Result<Timestamp, Refusal> {
     let since_epoch = match element.tag {
         Tag::UtcTime => UtcTime::from_der(element.raw).map(|time| time.to_unix_duration()),
-        Tag::GeneralizedTime => GeneralizedTime::from_der(element.raw).map(|time| time.to_unix_duration()),
+        Tag::GeneralizedTime => {
+            GeneralizedTime::from_der(element.raw).map(|time| time.to_unix_duration())
+        }
         other => return Err(malformed(WHAT, format!("a date expected, {other} found"))),
     };
     since_epoch
@@ -295,7 +313,10 @@ fn extensions(fields: &Walk<'_>, element: Element<'_>) -> Result<Vec<Extension>,
     let mut all: Vec<Extension> = Vec::new();
     while !list.is_empty() {
         if all.len() >= limits::CERTIFICATE_EXTENSIONS {
-            return Err(Refusal::TooLarge { what: "certificate extensions", limit: limits::CERTIFICATE_EXTENSIONS });
+            return Err(Refusal::TooLarge {
+                what: "certificate extensions",
+                limit: limits::CERTIFICATE_EXTENSIONS,
+            });
         }
         let mut extension = list.sequence()?;
         let oid = extension.oid()?;
@@ -310,19 +331,30 @@ fn extensions(fields: &Walk<'_>, element: Element<'_>) -> Result<Vec<Extension>,
         if all.iter().any(|earlier| earlier.oid == oid) {
             return Err(malformed(WHAT, format!("extension {oid} is there twice")));
         }
-        all.push(Extension { oid, critical, value });
+        all.push(Extension {
+            oid,
+            critical,
+            value,
+        });
     }
     Ok(all)
 }
 
 fn basic_constraints(extension: &Extension) -> Result<BasicConstraints, Refusal> {
-    let mut fields = Walk::new("basic constraints", single(WHAT, Tag::Sequence, &extension.value)?.value)?;
+    let mut fields = Walk::new(
+        "basic constraints",
+        single(WHAT, Tag::Sequence, &extension.value)?.value,
+    )?;
     let ca = match fields.optional(Tag::Boolean)? {
         None => false,
         Some(Element { value: [0xff], .. }) => true,
         Some(_) => return Err(malformed(WHAT, "the CA flag is not DER")),
     };
-    let path_len = if fields.is_empty() { None } else { Some(small(fields.unsigned()?)?) };
+    let path_len = if fields.is_empty() {
+        None
+    } else {
+        Some(small(fields.unsigned()?)?)
+    };
     fields.end()?;
     if path_len.is_some() && !ca {
         return Err(malformed(WHAT, "a path length is given to what is no CA"));
@@ -331,13 +363,20 @@ fn basic_constraints(extension: &Extension) -> Result<BasicConstraints, Refusal>
 }
 
 fn key_usage(extension: &Extension) -> Result<KeyUsage, Refusal> {
-    named_bits("key usage", single(WHAT, Tag::BitString, &extension.value)?.value).map(KeyUsage)
+    named_bits(
+        "key usage",
+        single(WHAT, Tag::BitString, &extension.value)?.value,
+    )
+    .map(KeyUsage)
 }
 
 /// A number of at most four bytes.
 fn small(number: &[u8]) -> Result<u32, Refusal> {
     let mut padded = [0u8; 4];
-    let at = padded.len().checked_sub(number.len()).ok_or_else(|| malformed(WHAT, "a path length is absurd"))?;
+    let at = padded
+        .len()
+        .checked_sub(number.len())
+        .ok_or_else(|| malformed(WHAT, "a path length is absurd"))?;
     for (to, from) in padded.iter_mut().skip(at).zip(number) {
         *to = *from;
     }

@@ -64,12 +64,17 @@ impl DiceEvidence {
         let map = cbor::decode(WHAT, value, limits::DICE_BYTES, Form::Deterministic)?;
         let mut fields = Fields::new(WHAT, map)?;
         let Value::Array(items) = fields.required(1)? else {
-            return Err(Refusal::Malformed { what: WHAT, why: "the chain is not an array".to_string() });
+            return Err(Refusal::Malformed {
+                what: WHAT,
+                why: "the chain is not an array".to_string(),
+            });
         };
         let signature = fields.bytes(2, SIGNATURE_BYTES)?;
         fields.finish()?;
         if items.len() > limits::CHAIN_CERTIFICATES {
-            return Err(Refusal::ChainTooLong { limit: limits::CHAIN_CERTIFICATES });
+            return Err(Refusal::ChainTooLong {
+                limit: limits::CHAIN_CERTIFICATES,
+            });
         }
         let certificates = items
             .into_iter()
@@ -92,11 +97,23 @@ impl DiceEvidence {
 
 impl Member for DiceEvidence {
     fn verify(&self, context: &Context<'_>, claims: &mut Claims) -> Result<(), Refusal> {
-        let root = context.expected.dice.root(context.label).ok_or(Refusal::DiceUnexpected)?;
-        let identity = DiceIdentity::verify(&self.chain, &root.anchors, context.expected.now, context.check)?;
+        let root = context
+            .expected
+            .dice
+            .root(context.label)
+            .ok_or(Refusal::DiceUnexpected)?;
+        let identity = DiceIdentity::verify(
+            &self.chain,
+            &root.anchors,
+            context.expected.now,
+            context.check,
+        )?;
         let proof = identity.prove(context.binding, &self.signature, context.check)?;
         // Only now: that another device answers is worth knowing only of one that is really there.
-        if root.device_key.is_some_and(|pinned| pinned != proof.identity().device_key()) {
+        if root
+            .device_key
+            .is_some_and(|pinned| pinned != proof.identity().device_key())
+        {
             return Err(Refusal::DiceOtherDevice);
         }
         claims.dice.push(proof.claims(context.label)?);
@@ -147,14 +164,23 @@ impl DiceIdentity {
         let layers = layers(&verified)?;
         let first_measured = layers.iter().position(|layer| layer.info.is_some());
         let Some(first_measured) = first_measured else {
-            return Err(Refusal::DiceNoFwid { index: layers.len().saturating_sub(1) });
+            return Err(Refusal::DiceNoFwid {
+                index: layers.len().saturating_sub(1),
+            });
         };
         for (index, layer) in layers.iter().enumerate().skip(first_measured) {
-            if layer.info.as_ref().is_none_or(|info| info.tcb.is_empty() || info.fwids().next().is_none()) {
+            if layer
+                .info
+                .as_ref()
+                .is_none_or(|info| info.tcb.is_empty() || info.fwids().next().is_none())
+            {
                 return Err(Refusal::DiceNoFwid { index });
             }
         }
-        let device = first_measured.checked_sub(1).filter(|device| *device > 0).ok_or(Refusal::DiceNoDeviceKey)?;
+        let device = first_measured
+            .checked_sub(1)
+            .filter(|device| *device > 0)
+            .ok_or(Refusal::DiceNoDeviceKey)?;
         if layers.len() > DEVICE.saturating_add(1) && device != DEVICE {
             return Err(Refusal::DiceNoDeviceKey);
         }
@@ -173,14 +199,21 @@ impl DiceIdentity {
     ///
     /// # Errors
     /// `dice.signature`.
-    pub fn prove(self, binding: &Binding, signature: &[u8], check: &dyn CheckSignature) -> Result<DiceProof, Refusal> {
+    pub fn prove(
+        self,
+        binding: &Binding,
+        signature: &[u8],
+        check: &dyn CheckSignature,
+    ) -> Result<DiceProof, Refusal> {
         let scheme = match self.leaf {
             PublicKey::Ed25519(_) => Scheme::Ed25519,
             PublicKey::P256(_) => Scheme::EcdsaSha256,
             PublicKey::P384(_) => Scheme::EcdsaSha384,
             PublicKey::Rsa { .. } => return Err(Refusal::DiceSignature),
         };
-        check.check(&self.leaf, scheme, binding.as_bytes(), signature).map_err(|_| Refusal::DiceSignature)?;
+        check
+            .check(&self.leaf, scheme, binding.as_bytes(), signature)
+            .map_err(|_| Refusal::DiceSignature)?;
         Ok(DiceProof { identity: self })
     }
 
@@ -245,7 +278,11 @@ impl DiceProof {
             device_key: identity.device_key,
             anchor: identity.anchor.clone(),
             anchor_kind: identity.anchor_kind,
-            layers: identity.layers.iter().map(layer_claims).collect::<Result<_, _>>()?,
+            layers: identity
+                .layers
+                .iter()
+                .map(layer_claims)
+                .collect::<Result<_, _>>()?,
             ends: identity.ends,
         })
     }
@@ -256,7 +293,10 @@ fn layer_claims(layer: &Layer) -> Result<DiceLayer, Refusal> {
     Ok(DiceLayer {
         key: layer.key,
         layout: layer.info.as_ref().map(|info| info.layout),
-        fwids: tcb().flat_map(|tcb| &tcb.fwids).map(dice::Fwid::to_digest).collect::<Result<_, _>>()?,
+        fwids: tcb()
+            .flat_map(|tcb| &tcb.fwids)
+            .map(dice::Fwid::to_digest)
+            .collect::<Result<_, _>>()?,
         svns: tcb().filter_map(|tcb| tcb.svn).collect(),
         flags: tcb().fold(0, |flags, tcb| flags | tcb.flags),
     })
@@ -274,7 +314,11 @@ fn layers(chain: &VerifiedChain<'_>) -> Result<Vec<Layer>, Refusal> {
             return Err(Refusal::DiceDeviceKey { index });
         }
         issuer = Some(certificate.spki());
-        layers.push(Layer { key: certificate.spki_sha256(), info, ueid: dice::ueid(certificate)? });
+        layers.push(Layer {
+            key: certificate.spki_sha256(),
+            info,
+            ueid: dice::ueid(certificate)?,
+        });
     }
     Ok(layers)
 }

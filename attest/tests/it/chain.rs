@@ -27,7 +27,12 @@ pub(crate) fn bluefield() -> Option<Vec<Vec<u8>>> {
     Some(certificates)
 }
 
-fn verify(certificates: &[Vec<u8>], anchors: &TrustAnchors, usage: Usage, now: Timestamp) -> Result<(), Refusal> {
+fn verify(
+    certificates: &[Vec<u8>],
+    anchors: &TrustAnchors,
+    usage: Usage,
+    now: Timestamp,
+) -> Result<(), Refusal> {
     let chain = Chain::parse(certificates.iter().map(Vec::as_slice), Order::RootFirst)?;
     chain.verify(anchors, usage, now, &AwsLc).map(|_| ())
 }
@@ -38,18 +43,31 @@ fn dice(certificates: &[Vec<u8>]) -> Result<(), Refusal> {
 
 #[test]
 fn the_real_bluefield_chain_verifies_to_nvidias_root() {
-    let Some(certificates) = bluefield() else { return };
+    let Some(certificates) = bluefield() else {
+        return;
+    };
     let chain = Chain::parse(certificates.iter().map(Vec::as_slice), Order::RootFirst).unwrap();
     let anchors = nvidia();
     let verified = chain.verify(&anchors, Usage::Dice, NOW, &AwsLc).unwrap();
     assert_eq!(verified.anchor().name(), "nvidia-device-identity");
     assert_eq!(verified.anchor().kind(), AnchorKind::Vendor);
-    assert_eq!(verified.ends().as_secs(), 253_402_300_799, "9999-12-31T23:59:59Z");
-    let leaf_first = Chain::parse(certificates.iter().rev().map(Vec::as_slice), Order::LeafFirst).unwrap();
+    assert_eq!(
+        verified.ends().as_secs(),
+        253_402_300_799,
+        "9999-12-31T23:59:59Z"
+    );
+    let leaf_first = Chain::parse(
+        certificates.iter().rev().map(Vec::as_slice),
+        Order::LeafFirst,
+    )
+    .unwrap();
     assert_eq!(leaf_first, chain);
     let root = std::fs::read(folder("nvidia-bf3").unwrap().join("opn_root_cert.der")).unwrap();
     assert_eq!(chain.certificates()[0].der(), root);
-    assert_eq!(Anchor::nvidia_device_identity().spki(), chain.certificates()[0].spki());
+    assert_eq!(
+        Anchor::nvidia_device_identity().spki(),
+        chain.certificates()[0].spki()
+    );
 }
 
 /// Remembers what verified, so that a changed certificate costs one check and not five. Failures are never remembered.
@@ -57,7 +75,13 @@ fn the_real_bluefield_chain_verifies_to_nvidias_root() {
 struct Remembering(Mutex<Vec<(PublicKey, Vec<u8>)>>);
 
 impl CheckSignature for Remembering {
-    fn check(&self, key: &PublicKey, scheme: Scheme, message: &[u8], signature: &[u8]) -> Result<(), BadSignature> {
+    fn check(
+        &self,
+        key: &PublicKey,
+        scheme: Scheme,
+        message: &[u8],
+        signature: &[u8],
+    ) -> Result<(), BadSignature> {
         let asked = (key.clone(), [message, signature].concat());
         if self.0.lock().unwrap().contains(&asked) {
             return Ok(());
@@ -70,7 +94,9 @@ impl CheckSignature for Remembering {
 
 #[test]
 fn i2_each_one_bit_change_in_each_certificate_is_refused() {
-    let Some(certificates) = bluefield() else { return };
+    let Some(certificates) = bluefield() else {
+        return;
+    };
     let (anchors, check) = (nvidia(), Remembering::default());
     let verify = |certificates: &[Vec<u8>]| {
         let chain = Chain::parse(certificates.iter().map(Vec::as_slice), Order::RootFirst)?;
@@ -82,28 +108,58 @@ fn i2_each_one_bit_change_in_each_certificate_is_refused() {
         for bit in 0..certificates[index].len() * 8 {
             let mut changed = certificates.clone();
             changed[index][bit / 8] ^= 0x80 >> (bit % 8);
-            let Err(refusal) = verify(&changed) else { panic!("certificate {index}, bit {bit}: accepted") };
+            let Err(refusal) = verify(&changed) else {
+                panic!("certificate {index}, bit {bit}: accepted")
+            };
             let at = match refusal {
-                Refusal::ChainSignature { index } | Refusal::ChainName { index } | Refusal::ChainOrder { index } => Some(index),
+                Refusal::ChainSignature { index }
+                | Refusal::ChainName { index }
+                | Refusal::ChainOrder { index } => Some(index),
                 Refusal::ChainNoAnchor => Some(0),
                 _ => None,
             };
             // A changed name or key is noticed at the certificate itself or at the next one.
-            assert!(at.is_none_or(|at| at == index || at == index + 1), "certificate {index}, bit {bit}: {refusal:?}");
+            assert!(
+                at.is_none_or(|at| at == index || at == index + 1),
+                "certificate {index}, bit {bit}: {refusal:?}"
+            );
             *codes.entry(refusal.code()).or_default() += 1;
         }
     }
-    let known = ["chain.signature", "chain.name", "chain.no_anchor", "chain.order", "evidence.malformed", "evidence.truncated"];
-    let known = [&known[..], &["evidence.trailing_bytes", "evidence.unsupported", "evidence.too_large"]].concat();
+    let known = [
+        "chain.signature",
+        "chain.name",
+        "chain.no_anchor",
+        "chain.order",
+        "evidence.malformed",
+        "evidence.truncated",
+    ];
+    let known = [
+        &known[..],
+        &[
+            "evidence.trailing_bytes",
+            "evidence.unsupported",
+            "evidence.too_large",
+        ],
+    ]
+    .concat();
     for code in codes.keys() {
-        assert!(known.contains(code), "{code} is not how a changed bit is told: {codes:?}");
+        assert!(
+            known.contains(code),
+            "{code} is not how a changed bit is told: {codes:?}"
+        );
     }
-    assert!(codes["chain.signature"] > codes.values().sum::<usize>() / 2, "{codes:?}");
+    assert!(
+        codes["chain.signature"] > codes.values().sum::<usize>() / 2,
+        "{codes:?}"
+    );
 }
 
 #[test]
 fn i2_each_bit_of_a_signature_counts() {
-    let Some(certificates) = bluefield() else { return };
+    let Some(certificates) = bluefield() else {
+        return;
+    };
     for (index, certificate) in certificates.iter().enumerate() {
         // The last byte belongs to s: no length, no tag.
         let mut changed = certificates.clone();
@@ -114,7 +170,9 @@ fn i2_each_bit_of_a_signature_counts() {
 
 #[test]
 fn a_dropped_certificate_is_refused() {
-    let Some(certificates) = bluefield() else { return };
+    let Some(certificates) = bluefield() else {
+        return;
+    };
     let without = |index: usize| {
         let mut rest = certificates.clone();
         rest.remove(index);
@@ -124,20 +182,33 @@ fn a_dropped_certificate_is_refused() {
     for index in 1..5 {
         assert_eq!(without(index), Err(Refusal::ChainName { index }));
     }
-    assert_eq!(without(5), Err(Refusal::ChainBasicConstraints { index: 4 }), "the last one left is a CA");
+    assert_eq!(
+        without(5),
+        Err(Refusal::ChainBasicConstraints { index: 4 }),
+        "the last one left is a CA"
+    );
     assert_eq!(dice(&[]), Err(Refusal::ChainTooShort { limit: 1 }));
-    assert_eq!(dice(&certificates[..1]), Err(Refusal::ChainBasicConstraints { index: 0 }));
+    assert_eq!(
+        dice(&certificates[..1]),
+        Err(Refusal::ChainBasicConstraints { index: 0 })
+    );
 }
 
 #[test]
 fn a_repeated_certificate_is_refused() {
-    let Some(certificates) = bluefield() else { return };
+    let Some(certificates) = bluefield() else {
+        return;
+    };
     for index in 0..certificates.len() {
         for at in 0..=certificates.len() {
             let mut more = certificates.clone();
             more.insert(at, certificates[index].clone());
             let second = if at <= index { index + 1 } else { at };
-            assert_eq!(dice(&more), Err(Refusal::ChainDuplicate { index: second }), "{index} again at {at}");
+            assert_eq!(
+                dice(&more),
+                Err(Refusal::ChainDuplicate { index: second }),
+                "{index} again at {at}"
+            );
         }
     }
     let nine = [&certificates[..], &certificates[..3]].concat();
@@ -146,13 +217,19 @@ fn a_repeated_certificate_is_refused() {
 
 #[test]
 fn a_reordered_chain_is_refused() {
-    let Some(certificates) = bluefield() else { return };
+    let Some(certificates) = bluefield() else {
+        return;
+    };
     for first in 0..certificates.len() {
         for second in first + 1..certificates.len() {
             let mut swapped = certificates.clone();
             swapped.swap(first, second);
             let refusal = dice(&swapped).unwrap_err();
-            assert_eq!(refusal.code(), "chain.order", "{first} and {second}: {refusal:?}");
+            assert_eq!(
+                refusal.code(),
+                "chain.order",
+                "{first} and {second}: {refusal:?}"
+            );
         }
     }
     let leaf_first: Vec<_> = certificates.iter().rev().cloned().collect();
@@ -161,7 +238,9 @@ fn a_reordered_chain_is_refused() {
 
 #[test]
 fn i4_a_certificate_of_another_device_is_refused() {
-    let Some(certificates) = bluefield() else { return };
+    let Some(certificates) = bluefield() else {
+        return;
+    };
     let mut gpu = pem(&folder("nvidia-spdm").unwrap().join("gh100-a.chain.pem"));
     gpu.reverse();
     for (index, other) in [(1, 1), (2, 2), (3, 3), (5, 4)] {
@@ -175,19 +254,39 @@ fn i4_a_certificate_of_another_device_is_refused() {
 
 #[test]
 fn only_pinned_roots_count() {
-    let Some(certificates) = bluefield() else { return };
+    let Some(certificates) = bluefield() else {
+        return;
+    };
     let chain = Chain::parse(certificates.iter().map(Vec::as_slice), Order::RootFirst).unwrap();
     let anchor = |index: usize| {
         let certificate: &Certificate = &chain.certificates()[index];
-        TrustAnchors::new(Anchor::from_certificate("x", AnchorKind::Vendor, certificate).unwrap(), Vec::new())
+        TrustAnchors::new(
+            Anchor::from_certificate("x", AnchorKind::Vendor, certificate).unwrap(),
+            Vec::new(),
+        )
     };
     verify(&certificates, &anchor(0), Usage::Dice, NOW).unwrap();
     let pinned = Anchor::pin("x", AnchorKind::Vendor, chain.certificates()[0].spki()).unwrap();
-    verify(&certificates, &TrustAnchors::new(pinned, Vec::new()), Usage::Dice, NOW).unwrap();
+    verify(
+        &certificates,
+        &TrustAnchors::new(pinned, Vec::new()),
+        Usage::Dice,
+        NOW,
+    )
+    .unwrap();
     // A pinned middle does not stand in for the root, with or without what is above it.
-    assert_eq!(verify(&certificates, &anchor(2), Usage::Dice, NOW), Err(Refusal::ChainOrder { index: 0 }));
-    assert_eq!(verify(&certificates[2..], &anchor(2), Usage::Dice, NOW), Err(Refusal::ChainNoAnchor));
-    assert_eq!(verify(&certificates[3..], &anchor(2), Usage::Dice, NOW), Err(Refusal::ChainNoAnchor));
+    assert_eq!(
+        verify(&certificates, &anchor(2), Usage::Dice, NOW),
+        Err(Refusal::ChainOrder { index: 0 })
+    );
+    assert_eq!(
+        verify(&certificates[2..], &anchor(2), Usage::Dice, NOW),
+        Err(Refusal::ChainNoAnchor)
+    );
+    assert_eq!(
+        verify(&certificates[3..], &anchor(2), Usage::Dice, NOW),
+        Err(Refusal::ChainNoAnchor)
+    );
     let leaf = &chain.certificates()[5];
     assert_eq!(
         Anchor::from_certificate("x", AnchorKind::Vendor, leaf).unwrap_err(),
@@ -197,12 +296,30 @@ fn only_pinned_roots_count() {
 
 #[test]
 fn dates_are_held_against_now() {
-    let Some(certificates) = bluefield() else { return };
-    let at = |secs| verify(&certificates, &nvidia(), Usage::Dice, Timestamp::from_secs(secs));
+    let Some(certificates) = bluefield() else {
+        return;
+    };
+    let at = |secs| {
+        verify(
+            &certificates,
+            &nvidia(),
+            Usage::Dice,
+            Timestamp::from_secs(secs),
+        )
+    };
     // Root: 2021-11-05; model CA: 2022-01-12; the others: 2020-10-17.
-    assert_eq!(at(1_636_070_399), Err(Refusal::ChainNotYetValid { index: 0 }));
-    assert_eq!(at(1_636_070_400), Err(Refusal::ChainNotYetValid { index: 1 }));
-    assert_eq!(at(1_641_945_599), Err(Refusal::ChainNotYetValid { index: 1 }));
+    assert_eq!(
+        at(1_636_070_399),
+        Err(Refusal::ChainNotYetValid { index: 0 })
+    );
+    assert_eq!(
+        at(1_636_070_400),
+        Err(Refusal::ChainNotYetValid { index: 1 })
+    );
+    assert_eq!(
+        at(1_641_945_599),
+        Err(Refusal::ChainNotYetValid { index: 1 })
+    );
     assert_eq!(at(1_641_945_600), Ok(()));
     assert_eq!(at(253_402_300_799), Ok(()));
     assert_eq!(at(253_402_300_800), Err(Refusal::ChainExpired { index: 0 }));
@@ -210,7 +327,9 @@ fn dates_are_held_against_now() {
 
 #[test]
 fn chains_of_other_nvidia_devices_verify() {
-    let Some(folder) = folder("nvidia-spdm") else { return };
+    let Some(folder) = folder("nvidia-spdm") else {
+        return;
+    };
     for name in ["gh100-a", "gb100-a", "ls10-a"] {
         let mut certificates = pem(&folder.join(format!("{name}.chain.pem")));
         certificates.reverse();
@@ -224,85 +343,184 @@ fn chains_of_other_nvidia_devices_verify() {
 fn certificate(folder: &str, name: &str) -> Option<Vec<u8>> {
     let path = self::folder(folder)?.join(name);
     let bytes = std::fs::read(&path).unwrap();
-    Some(if bytes.starts_with(b"-----") { pem(&path).remove(0) } else { bytes })
+    Some(if bytes.starts_with(b"-----") {
+        pem(&path).remove(0)
+    } else {
+        bytes
+    })
 }
 
 #[test]
 fn caliptras_names_do_not_chain_though_the_signature_is_good() {
-    let Some(ldevid) = certificate("caliptra", "ldevid_cert_ecc.der") else { return };
+    let Some(ldevid) = certificate("caliptra", "ldevid_cert_ecc.der") else {
+        return;
+    };
     let fmc = certificate("caliptra", "fmc_alias_cert_ecc.der").unwrap();
-    let (above, below) = (Certificate::parse(&ldevid).unwrap(), Certificate::parse(&fmc).unwrap());
-    assert_eq!(AwsLc.check(above.key(), below.scheme(), below.tbs(), below.signature()), Ok(()));
+    let (above, below) = (
+        Certificate::parse(&ldevid).unwrap(),
+        Certificate::parse(&fmc).unwrap(),
+    );
+    assert_eq!(
+        AwsLc.check(above.key(), below.scheme(), below.tbs(), below.signature()),
+        Ok(())
+    );
     // The LDevID stands for a root here: its issuer's certificate is not published, only a request for it.
     let anchor = Anchor::from_certificate("caliptra", AnchorKind::Engineering, &above).unwrap();
     let anchors = TrustAnchors::new(anchor, Vec::new());
-    assert_eq!(verify(&[ldevid, fmc.clone()], &anchors, Usage::Dice, NOW), Err(Refusal::ChainNoAnchor), "not self-issued");
-    assert_eq!(verify(&[fmc], &anchors, Usage::EndorsementKey, NOW), Err(Refusal::ChainNoAnchor), "another issuer's name");
+    assert_eq!(
+        verify(&[ldevid, fmc.clone()], &anchors, Usage::Dice, NOW),
+        Err(Refusal::ChainNoAnchor),
+        "not self-issued"
+    );
+    assert_eq!(
+        verify(&[fmc], &anchors, Usage::EndorsementKey, NOW),
+        Err(Refusal::ChainNoAnchor),
+        "another issuer's name"
+    );
     assert_ne!(below.issuer(), above.subject());
 }
 
 #[test]
 fn oxides_template_does_not_verify_under_its_ca() {
-    let Some(ca) = certificate("oxide", "ca.cert.der") else { return };
+    let Some(ca) = certificate("oxide", "ca.cert.der") else {
+        return;
+    };
     let alias = certificate("oxide", "alias.cert.der").unwrap();
     let root = Certificate::parse(&ca).unwrap();
-    let anchors = |kind| TrustAnchors::new(Anchor::from_certificate("oxide", kind, &root).unwrap(), Vec::new());
+    let anchors = |kind| {
+        TrustAnchors::new(
+            Anchor::from_certificate("oxide", kind, &root).unwrap(),
+            Vec::new(),
+        )
+    };
     let anchors = anchors(AnchorKind::Operator);
     // The alias names "device-id" as its issuer, the CA is "identity".
-    assert_eq!(verify(&[ca.clone(), alias.clone()], &anchors, Usage::Dice, NOW), Err(Refusal::ChainName { index: 1 }));
+    assert_eq!(
+        verify(&[ca.clone(), alias.clone()], &anchors, Usage::Dice, NOW),
+        Err(Refusal::ChainName { index: 1 })
+    );
     let alias = Certificate::parse(&alias).unwrap();
-    assert_eq!(AwsLc.check(root.key(), alias.scheme(), alias.tbs(), alias.signature()), Err(BadSignature));
-    assert_eq!(verify(&[ca], &anchors, Usage::Dice, NOW), Err(Refusal::ChainBasicConstraints { index: 0 }));
+    assert_eq!(
+        AwsLc.check(root.key(), alias.scheme(), alias.tbs(), alias.signature()),
+        Err(BadSignature)
+    );
+    assert_eq!(
+        verify(&[ca], &anchors, Usage::Dice, NOW),
+        Err(Refusal::ChainBasicConstraints { index: 0 })
+    );
 }
 
 #[test]
 fn an_ek_certificate_is_for_secrets_and_an_ak_certificate_is_not() {
-    let Some(root) = certificate("ek-certs", "gcp_ek_ak_ca_root.crt") else { return };
-    let [middle, ek, ak] = ["gcp_ek_ak_ca_intermediate_v3.crt", "pca_tpm_rsa_enc_cert.pem", "pca_tpm_ecc_sign_cert.pem"]
-        .map(|name| certificate("ek-certs", name).unwrap());
+    let Some(root) = certificate("ek-certs", "gcp_ek_ak_ca_root.crt") else {
+        return;
+    };
+    let [middle, ek, ak] = [
+        "gcp_ek_ak_ca_intermediate_v3.crt",
+        "pca_tpm_rsa_enc_cert.pem",
+        "pca_tpm_ecc_sign_cert.pem",
+    ]
+    .map(|name| certificate("ek-certs", name).unwrap());
     let anchor = |der: &[u8]| {
         let certificate = Certificate::parse(der).unwrap();
-        TrustAnchors::new(Anchor::from_certificate("gcp", AnchorKind::Vendor, &certificate).unwrap(), Vec::new())
+        TrustAnchors::new(
+            Anchor::from_certificate("gcp", AnchorKind::Vendor, &certificate).unwrap(),
+            Vec::new(),
+        )
     };
     let check = |chain: &[&Vec<u8>], anchors: &TrustAnchors, usage| {
-        verify(&chain.iter().map(|der| (*der).clone()).collect::<Vec<_>>(), anchors, usage, NOW)
+        verify(
+            &chain.iter().map(|der| (*der).clone()).collect::<Vec<_>>(),
+            anchors,
+            usage,
+            NOW,
+        )
     };
     let ek_usage = Usage::EndorsementKey;
-    assert_eq!(check(&[&root, &middle, &ek], &anchor(&root), ek_usage), Ok(()));
-    assert_eq!(check(&[&middle, &ek], &anchor(&root), ek_usage), Ok(()), "the root may be left out");
-    assert_eq!(check(&[&ek], &anchor(&middle), ek_usage), Ok(()), "a pinned middle");
-    assert_eq!(check(&[&ek], &anchor(&root), ek_usage), Err(Refusal::ChainNoAnchor));
-    assert_eq!(check(&[&root, &ek], &anchor(&root), ek_usage), Err(Refusal::ChainName { index: 1 }));
-    assert_eq!(check(&[&root, &middle, &ak], &anchor(&root), ek_usage), Err(Refusal::ChainKeyUsage { index: 2 }), "an AK's");
-    assert_eq!(check(&[&root, &middle, &ek], &anchor(&root), Usage::Dice), Err(Refusal::ChainKeyUsage { index: 2 }));
+    assert_eq!(
+        check(&[&root, &middle, &ek], &anchor(&root), ek_usage),
+        Ok(())
+    );
+    assert_eq!(
+        check(&[&middle, &ek], &anchor(&root), ek_usage),
+        Ok(()),
+        "the root may be left out"
+    );
+    assert_eq!(
+        check(&[&ek], &anchor(&middle), ek_usage),
+        Ok(()),
+        "a pinned middle"
+    );
+    assert_eq!(
+        check(&[&ek], &anchor(&root), ek_usage),
+        Err(Refusal::ChainNoAnchor)
+    );
+    assert_eq!(
+        check(&[&root, &ek], &anchor(&root), ek_usage),
+        Err(Refusal::ChainName { index: 1 })
+    );
+    assert_eq!(
+        check(&[&root, &middle, &ak], &anchor(&root), ek_usage),
+        Err(Refusal::ChainKeyUsage { index: 2 }),
+        "an AK's"
+    );
+    assert_eq!(
+        check(&[&root, &middle, &ek], &anchor(&root), Usage::Dice),
+        Err(Refusal::ChainKeyUsage { index: 2 })
+    );
     let mut changed = ek.clone();
     let last = changed.len() - 1;
     changed[last] ^= 1;
-    assert_eq!(check(&[&middle, &changed], &anchor(&root), ek_usage), Err(Refusal::ChainSignature { index: 1 }));
-    assert_eq!(check(&[&changed], &anchor(&middle), ek_usage), Err(Refusal::ChainSignature { index: 0 }));
+    assert_eq!(
+        check(&[&middle, &changed], &anchor(&root), ek_usage),
+        Err(Refusal::ChainSignature { index: 1 })
+    );
+    assert_eq!(
+        check(&[&changed], &anchor(&middle), ek_usage),
+        Err(Refusal::ChainSignature { index: 0 })
+    );
 }
 
 #[test]
 fn a_cross_signed_ek_root_is_pinned_and_left_out() {
-    let Some(root) = certificate("ek-certs", "STM_ECC_01RT.pem") else { return };
+    let Some(root) = certificate("ek-certs", "STM_ECC_01RT.pem") else {
+        return;
+    };
     let middle = certificate("ek-certs", "STM_ECC_01I.pem").unwrap();
     let parsed = Certificate::parse(&root).unwrap();
-    let anchors = TrustAnchors::new(Anchor::from_certificate("stm", AnchorKind::Vendor, &parsed).unwrap(), Vec::new());
+    let anchors = TrustAnchors::new(
+        Anchor::from_certificate("stm", AnchorKind::Vendor, &parsed).unwrap(),
+        Vec::new(),
+    );
     // The middle is a CA, so as a leaf it is refused, but only after anchor, name and signature have held.
-    let alone = verify(&[middle.clone()], &anchors, Usage::EndorsementKey, NOW);
+    let alone = verify(
+        std::slice::from_ref(&middle),
+        &anchors,
+        Usage::EndorsementKey,
+        NOW,
+    );
     assert_eq!(alone, Err(Refusal::ChainBasicConstraints { index: 0 }));
     let both = verify(&[root, middle], &anchors, Usage::EndorsementKey, NOW);
-    assert_eq!(both, Err(Refusal::ChainNoAnchor), "signed by somebody nobody pinned");
+    assert_eq!(
+        both,
+        Err(Refusal::ChainNoAnchor),
+        "signed by somebody nobody pinned"
+    );
 }
 
 /// A decision, recorded: the issuer's SET OF of this genuine vendor root is not in DER's order. Names are compared as they
 /// stand and nothing is read out of them, so it is accepted.
 #[test]
 fn nuvotons_unordered_names_are_accepted_as_they_stand() {
-    let Some(der) = certificate("ek-certs", "NUVO_2110.pem") else { return };
+    let Some(der) = certificate("ek-certs", "NUVO_2110.pem") else {
+        return;
+    };
     let root = Certificate::parse(&der).unwrap();
     assert!(root.is_self_issued());
-    assert_eq!(AwsLc.check(root.key(), root.scheme(), root.tbs(), root.signature()), Ok(()));
+    assert_eq!(
+        AwsLc.check(root.key(), root.scheme(), root.tbs(), root.signature()),
+        Ok(())
+    );
     Anchor::from_certificate("nuvoton", AnchorKind::Vendor, &root).unwrap();
 }
 
@@ -313,5 +531,8 @@ fn anchors_are_never_empty() {
     assert_eq!(one, nvidia());
     assert_eq!(one.iter().count(), 1);
     let digest = assay_attest::digest::sha256(&[Anchor::nvidia_device_identity().spki()]);
-    assert_eq!(digest.to_vec(), unhex("a90c4eb5acfd3e3d03a25db6a26b84f720ad0503196c627c21ddd48dd85b06a4"));
+    assert_eq!(
+        digest.to_vec(),
+        unhex("a90c4eb5acfd3e3d03a25db6a26b84f720ad0503196c627c21ddd48dd85b06a4")
+    );
 }

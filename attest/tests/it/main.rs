@@ -5,6 +5,10 @@ mod attacks;
 #[cfg(test)]
 mod chain;
 #[cfg(test)]
+mod dice;
+#[cfg(test)]
+mod forge;
+#[cfg(test)]
 mod soft_tpm;
 #[cfg(test)]
 mod vectors;

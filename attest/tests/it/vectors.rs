@@ -10,7 +10,11 @@ pub(crate) fn folder(name: &str) -> Option<PathBuf> {
     if folder.is_dir() {
         return Some(folder);
     }
-    assert!(std::env::var_os("CI").is_none(), "{} is needed in CI", folder.display());
+    assert!(
+        std::env::var_os("CI").is_none(),
+        "{} is needed in CI",
+        folder.display()
+    );
     println!("skipped: no vectors at {}", folder.display());
     None
 }
@@ -21,7 +25,12 @@ pub(crate) fn pem(path: &Path) -> Vec<Vec<u8>> {
     text.split("-----BEGIN CERTIFICATE-----")
         .skip(1)
         .map(|part| {
-            let body: String = part.split("-----END").next().unwrap().split_whitespace().collect();
+            let body: String = part
+                .split("-----END")
+                .next()
+                .unwrap()
+                .split_whitespace()
+                .collect();
             <base64ct::Base64 as base64ct::Encoding>::decode_vec(&body).unwrap()
         })
         .collect()
