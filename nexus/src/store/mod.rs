@@ -41,20 +41,26 @@
 //!
 //! # Plain tables
 //! What decides no trust (evidence bytes, leases) is SQL through [`Rows::sql`], within the same transaction. State that is
-//! used once has its own helpers.
+//! used once has its own helpers: [`replay`], [`nonce`], [`token`], [`idempotency`]; signing keys are in [`signing_key`],
+//! reading the log in [`audit`].
 
+pub mod audit;
 mod clock_accept;
 mod draft;
 mod fault;
+pub mod idempotency;
 mod inner;
 mod log;
 mod migrate;
+pub mod nonce;
 mod open;
 mod reader;
+pub mod replay;
 mod reserve;
 mod row;
 pub mod rows;
 pub mod signing_key;
+mod sweep;
 pub mod tenant;
 pub mod token;
 mod tx;
@@ -229,6 +235,15 @@ impl Store {
             tx.change(entry, |change| change.put(&row))
         })?;
         self.clock().accept(wall);
+        Ok(())
+    }
+
+    /// Forgets expired replay, nonce and idempotency rows, in bounded steps. Call it once a minute.
+    ///
+    /// # Errors
+    /// The store's faults.
+    pub async fn sweep(&self) -> Result<(), StoreFault> {
+        while self.write(|tx| sweep::step(tx)).await? > 0 {}
         Ok(())
     }
 

@@ -7,6 +7,11 @@ use std::path::PathBuf;
 
 use nix::fcntl::posix_fallocate;
 
+use super::fault::StoreFault;
+
+/// Below this much free space, in bytes, a failed write is laid to the disk being full.
+const NEARLY_FULL: u64 = 256 * 1024;
+
 /// The reserve beside the database.
 #[derive(Debug)]
 pub(super) struct Reserve {
@@ -36,6 +41,19 @@ impl Reserve {
             self.release();
         }
         taken
+    }
+
+    /// Why SQLite undid a transaction by itself: it says so by the disk, not to us.
+    pub(super) fn why_undone(&self) -> StoreFault {
+        let directory = self.path.parent().unwrap_or(&self.path);
+        match nix::sys::statvfs::statvfs(directory) {
+            Ok(disk)
+                if disk.blocks_available().saturating_mul(disk.fragment_size()) < NEARLY_FULL =>
+            {
+                StoreFault::Full
+            }
+            Ok(_) | Err(_) => StoreFault::Unavailable("the database undid the transaction".into()),
+        }
     }
 
     /// Gives the room back to whoever is quickest, which is the revocation that waits.

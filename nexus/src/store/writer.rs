@@ -211,7 +211,8 @@ impl Writer {
             ran.push(job);
             if self.conn.is_autocommit() {
                 // SQLite undid the whole transaction: the disk is full, or broken.
-                return (ran, Err(StoreFault::Full));
+                ran.extend(waiting);
+                return (ran, Err(self.reserve.why_undone()));
             }
         }
         let outcome = self.commit(batch);
