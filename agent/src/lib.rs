@@ -1,1 +1,4 @@
-//! .
+//! The agent on a DPU: gathers evidence, proves itself to the nexus, and holds what it gets for as long as it may.
+
+pub mod files;
+pub mod source;

@@ -1,0 +1,10 @@
+//! The agent against real parts: swtpm, TLS on loopback, files.
+
+#[cfg(test)]
+mod proof;
+#[cfg(test)]
+mod swtpm;
+#[cfg(test)]
+mod tpm;
+#[cfg(test)]
+mod verifier;

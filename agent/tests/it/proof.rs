@@ -1,0 +1,151 @@
+//! Evidence that the agent makes with a real TPM, held against the real Verifier.
+
+use crate::swtpm::SwTpm;
+use crate::verifier::{Known, proof, run, settings};
+use assay_agent::source::roots::Roots;
+use assay_attest::claims::KeyLevel;
+use assay_attest::codec::tpm::Public;
+use assay_attest::digest::HashAlg;
+use assay_attest::session::Purpose;
+use assay_checks::tpm_credential::{AesBits, EndorsementKey, NameAlg, make_credential};
+
+fn open(swtpm: &SwTpm) -> Roots {
+    let state = swtpm.path("");
+    Roots::open(settings(&state, Some(swtpm.tcti()))).unwrap()
+}
+
+#[test]
+fn the_agents_evidence_verifies_and_shows_every_pcr() {
+    let Some(swtpm) = SwTpm::start() else {
+        return;
+    };
+    swtpm.extend(16);
+    let roots = open(&swtpm);
+    let known = Known::of(&roots);
+    let proof = proof(1);
+    let bytes = run(roots.prove(proof.clone())).unwrap();
+    let claims = known.verify(&proof, &bytes).unwrap();
+    assert_eq!(claims.key_level(), KeyLevel::Tpm);
+    let banks = claims.tpm.unwrap().pcrs;
+    let bank = &banks[&HashAlg::Sha256];
+    assert_eq!(bank.keys().copied().collect::<Vec<_>>(), proof.pcrs);
+    assert_ne!(bank[&16], bank[&0], "an extended PCR shows");
+    assert!(bytes.len() < 8 * 1024, "{} bytes", bytes.len());
+}
+
+#[test]
+fn i4_a_proof_answers_its_own_session_only() {
+    let Some(swtpm) = SwTpm::start() else {
+        return;
+    };
+    let roots = open(&swtpm);
+    let known = Known::of(&roots);
+    let bytes = run(roots.prove(proof(1))).unwrap();
+    let refused = |change: &dyn Fn(&mut assay_agent::source::roots::Proof)| {
+        let mut other = proof(1);
+        change(&mut other);
+        known.verify(&other, &bytes).unwrap_err().code()
+    };
+    let replayed = refused(&|p| p.nonce = [2; 32]);
+    assert_eq!(replayed, refused(&|p| p.nexus_id = [2; 32]));
+    assert_eq!(replayed, refused(&|p| p.purpose = Purpose::Enrol));
+    assert_eq!(replayed, refused(&|p| p.subject = "d-other".into()));
+    assert_eq!(replayed, refused(&|p| p.activation_secret = vec![1; 32]));
+    assert_eq!(replayed, "evidence.session");
+}
+
+#[test]
+fn i4_proofs_of_two_devices_cannot_be_swapped() {
+    let (Some(a), Some(b)) = (SwTpm::start(), SwTpm::start()) else {
+        return;
+    };
+    let (roots_a, roots_b) = (open(&a), open(&b));
+    let bytes_b = run(roots_b.prove(proof(1))).unwrap();
+    let mut known = Known::of(&roots_a);
+    let other_key = known.verify(&proof(1), &bytes_b).unwrap_err();
+    // Even with the request key of B, the TPM that is pinned is A's.
+    known.request_key = roots_b.request_key().clone();
+    let other_tpm = known.verify(&proof(1), &bytes_b).unwrap_err();
+    assert_ne!(other_key.code(), other_tpm.code());
+    assert_eq!(other_tpm.code(), "tpm.other_ak");
+}
+
+#[test]
+fn i4_every_changed_byte_is_noticed() {
+    let Some(swtpm) = SwTpm::start() else {
+        return;
+    };
+    let roots = open(&swtpm);
+    let known = Known::of(&roots);
+    let bytes = run(roots.prove(proof(1))).unwrap();
+    for at in (0..bytes.len()).step_by(7) {
+        let mut changed = bytes.clone();
+        changed[at] ^= 1;
+        assert!(known.verify(&proof(1), &changed).is_err(), "byte {at}");
+    }
+}
+
+#[test]
+fn a_credential_for_this_tpm_is_activated_and_no_other() {
+    for setup in [&["--create-ek-cert"][..], &[][..]] {
+        let (Some(mine), Some(other)) = (SwTpm::start_with(setup), SwTpm::start_with(setup)) else {
+            return;
+        };
+        let (mine, other) = (open(&mine), open(&other));
+        let identity = mine.identity().unwrap();
+        let ek = Public::parse(&identity.ek_public).unwrap();
+        let name = Public::parse(&identity.ak_public).unwrap().name().unwrap();
+        let (name_alg, symmetric) = match ek.name_alg {
+            0x000c => (NameAlg::Sha384, AesBits::Aes256),
+            _ => (NameAlg::Sha256, AesBits::Aes128),
+        };
+        let credential = make_credential(
+            EndorsementKey {
+                key: &ek.key,
+                name_alg,
+                symmetric,
+            },
+            name.as_bytes(),
+            &[0x5a; 32],
+            &mut |out| {
+                getrandom::fill(out).unwrap();
+                Ok(())
+            },
+        )
+        .unwrap();
+        let (blob, seed) = (credential.id_object, credential.encrypted_secret);
+        let secret = run(mine.activate(blob.clone(), seed.clone())).unwrap();
+        assert_eq!(secret, [0x5a; 32]);
+        let refused = run(other.activate(blob.clone(), seed.clone())).unwrap_err();
+        assert_eq!(refused.code(), "tpm.failed");
+        let cut = run(mine.activate(blob[1..].to_vec(), seed)).unwrap_err();
+        assert_eq!(cut.code(), "evidence.asked");
+        // And the agent goes on.
+        assert!(run(mine.prove(proof(3))).is_ok());
+    }
+}
+
+#[test]
+fn what_the_nexus_may_not_ask_is_refused_before_the_tpm_is_bothered() {
+    let Some(swtpm) = SwTpm::start() else {
+        return;
+    };
+    let roots = open(&swtpm);
+    for pcrs in [vec![], vec![24], vec![1, 1], vec![2, 1]] {
+        let mut proof = proof(1);
+        proof.pcrs = pcrs;
+        let refused = run(roots.prove(proof)).unwrap_err();
+        assert_eq!(refused.code(), "evidence.asked");
+    }
+}
+
+#[test]
+fn without_a_root_the_key_is_soft_and_the_proof_is_none() {
+    let dir = tempfile::tempdir().unwrap();
+    let roots = Roots::open(settings(dir.path(), None)).unwrap();
+    let again = Roots::open(settings(dir.path(), None)).unwrap();
+    assert_eq!(roots.request_key(), again.request_key());
+    let bytes = run(roots.prove(proof(1))).unwrap();
+    let refused = Known::of(&roots).verify(&proof(1), &bytes).unwrap_err();
+    assert_eq!(refused.code(), "evidence.no_proof");
+}

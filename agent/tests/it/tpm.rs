@@ -1,0 +1,101 @@
+//! The TPM source against a real swtpm.
+
+use crate::swtpm::SwTpm;
+use assay_agent::source::tpm::Tpm;
+use assay_agent::source::{Keys as _, Source as _};
+use assay_attest::codec::tpm::Public;
+use assay_attest::expected::RequestKey;
+use std::os::unix::fs::PermissionsExt as _;
+
+fn check(key: &RequestKey, message: &[u8], signature: &[u8; 64]) -> bool {
+    use assay_attest::key::{CheckSignature as _, Scheme};
+    assay_api::checks::SoftwareChecks
+        .check(key.key(), Scheme::EcdsaSha256, message, signature)
+        .is_ok()
+}
+
+#[test]
+fn keys_stay_the_same_across_restarts_of_agent_and_tpm() {
+    let Some(mut swtpm) = SwTpm::start() else {
+        return;
+    };
+    let file = swtpm.path("tpm.json");
+    let mut tpm = Tpm::open(&swtpm.tcti(), &file).unwrap();
+    let identity = tpm.identity().unwrap().clone();
+    assert!(identity.ek_certificate.is_some(), "the first certified EK");
+    let ek = Public::parse(&identity.ek_public).unwrap();
+    assert!(matches!(ek.key, assay_attest::key::PublicKey::P384(_)));
+    let ak = Public::parse(&identity.ak_public).unwrap();
+    assert!(ak.attributes.is_attestation_key());
+    let request = Public::parse(&identity.request_key_public).unwrap();
+    assert!(request.attributes.is_request_key());
+    let signature = tpm.sign(b"message").unwrap();
+    assert!(check(tpm.request_key(), b"message", &signature));
+    assert!(!check(tpm.request_key(), b"massage", &signature));
+    drop(tpm);
+
+    let mut tpm = Tpm::open(&swtpm.tcti(), &file).unwrap();
+    assert_eq!(tpm.identity(), Some(&identity));
+    // Saved contexts don't survive a TPM reset; the keys do.
+    swtpm.restart();
+    let signature = tpm.sign(b"message").unwrap();
+    assert!(check(tpm.request_key(), b"message", &signature));
+    let mode = std::fs::metadata(&file).unwrap().permissions().mode();
+    assert_eq!(mode & 0o777, 0o600);
+}
+
+#[test]
+fn without_a_certified_ek_any_will_do() {
+    let Some(swtpm) = SwTpm::start_with(&[]) else {
+        return;
+    };
+    let tpm = Tpm::open(&swtpm.tcti(), &swtpm.path("tpm.json")).unwrap();
+    assert_eq!(tpm.identity().unwrap().ek_certificate, None);
+}
+
+#[test]
+fn a_cleared_tpm_has_lost_the_keys_and_says_what_to_do() {
+    let Some(swtpm) = SwTpm::start() else {
+        return;
+    };
+    let file = swtpm.path("tpm.json");
+    drop(Tpm::open(&swtpm.tcti(), &file).unwrap());
+    swtpm.tool(&["tpm2_clear"]);
+    let lost = Tpm::open(&swtpm.tcti(), &file).unwrap_err();
+    assert_eq!(lost.code(), "tpm.keys_lost", "{lost}");
+    assert!(lost.to_string().contains("claim"), "{lost}");
+}
+
+#[test]
+fn a_missing_tpm_is_a_clear_error_and_leaves_no_file() {
+    let dir = tempfile::tempdir().unwrap();
+    let file = dir.path().join("tpm.json");
+    let error = Tpm::open("swtpm:host=127.0.0.1,port=1", &file).unwrap_err();
+    assert_eq!(error.code(), "tpm.unreachable");
+    assert!(error.to_string().contains("port=1"), "{error}");
+    assert!(Tpm::open("nonsense", &file).is_err());
+    assert!(!file.exists());
+}
+
+#[test]
+fn a_broken_key_file_is_an_error_and_never_replaced() {
+    let Some(swtpm) = SwTpm::start() else {
+        return;
+    };
+    let file = swtpm.path("tpm.json");
+    std::fs::write(&file, "{}").unwrap();
+    let error = Tpm::open(&swtpm.tcti(), &file).unwrap_err();
+    assert_eq!(error.code(), "state.file");
+    assert_eq!(std::fs::read(&file).unwrap(), b"{}");
+}
+
+#[test]
+fn the_tpm_is_free_for_others_while_the_agent_rests() {
+    let Some(swtpm) = SwTpm::start() else {
+        return;
+    };
+    let mut tpm = Tpm::open(&swtpm.tcti(), &swtpm.path("tpm.json")).unwrap();
+    tpm.rest();
+    swtpm.extend(16);
+    assert!(tpm.sign(b"message").is_ok());
+}
