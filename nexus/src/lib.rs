@@ -1,5 +1,14 @@
 //! The control plane: it verifies evidence, remembers when it did, and releases a credential only while the proof is fresh.
 
+pub mod app;
 pub mod clock;
+pub mod config;
+pub mod http;
 pub mod keys;
+pub mod metrics;
+pub mod op;
+pub mod policy;
+pub mod problem;
+pub mod random;
 pub mod store;
+pub mod wake;

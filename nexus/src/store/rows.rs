@@ -1,6 +1,7 @@
 //! THE list of row types that decide trust. A type that is not here is not checked against its table.
 
 use super::clock_accept::ClockAccept;
+use super::people::{Door, GrantRow, InviteRow, OperatorKey, OperatorRow};
 use super::signing_key::SigningKey;
 use super::tenant::Tenant;
 use super::token::Token;
@@ -34,4 +35,9 @@ pub const ROW_TYPES: &[RowType] = &[
     row_type::<Tenant>(),
     row_type::<SigningKey>(),
     row_type::<Token>(),
+    row_type::<OperatorRow>(),
+    row_type::<OperatorKey>(),
+    row_type::<InviteRow>(),
+    row_type::<GrantRow>(),
+    row_type::<Door>(),
 ];

@@ -164,6 +164,18 @@ impl Tx<'_> {
         self.shared.guard.check()
     }
 
+    /// Runs `part`; where it fails, what it did is undone and the transaction goes on: for what must be written whether
+    /// `part` succeeds or not.
+    ///
+    /// # Errors
+    /// What `part` returns, or the store's faults.
+    pub fn attempt<T, E: From<StoreFault>>(
+        &mut self,
+        part: impl FnOnce(&mut Self) -> Result<T, E>,
+    ) -> Result<T, E> {
+        self.savepoint("attempt", part)
+    }
+
     /// Runs `part` so that its failure undoes what it did, and only that.
     pub(super) fn savepoint<T, E: From<StoreFault>>(
         &mut self,

@@ -1,0 +1,35 @@
+//! All that an operation may touch.
+
+use std::sync::Arc;
+
+use assay_checks::AwsLc;
+
+use crate::config::Config;
+use crate::http::replay::ReadReplay;
+use crate::metrics::Metrics;
+use crate::policy::Policy;
+use crate::random::Random;
+use crate::store::Store;
+use crate::wake::WakeHub;
+
+/// The nexus, as operations see it. Time comes from the store's clock (one `now` a request, read at the gate), chance from
+/// [`App::random`].
+#[derive(Debug)]
+pub struct App {
+    /// Rows, the audit log, the clock ([`Store::clock`]) and the keys ([`Store::keys`]).
+    pub store: Store,
+    /// Chance.
+    pub random: Arc<dyn Random>,
+    /// Checks signatures.
+    pub checks: AwsLc,
+    /// Cedar.
+    pub policy: Policy,
+    /// What the configuration file says.
+    pub config: Config,
+    /// Counters.
+    pub metrics: Metrics,
+    /// Wakes agents that wait.
+    pub wake: WakeHub,
+    /// Proofs for reads, seen once.
+    pub replay: ReadReplay,
+}

@@ -1,0 +1,5 @@
+//! Counters, as Prometheus reads them.
+
+/// The metrics of this process.
+#[derive(Debug, Default)]
+pub struct Metrics {}

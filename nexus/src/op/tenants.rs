@@ -1,0 +1,14 @@
+//! Tenants.
+
+use assay_api::types::*;
+
+use super::ctx::{Changed, Ctx, Shown};
+use crate::problem::{Fault, Problem};
+
+pub(crate) async fn create_tenant(_: Ctx, _: TenantCreate) -> Result<Changed<Tenant>, Problem> {
+    Err(Fault::NotBuilt.into())
+}
+
+pub(crate) async fn list_tenants(_: Ctx, _: InTenant) -> Result<Shown<Tenants>, Problem> {
+    Err(Fault::NotBuilt.into())
+}
