@@ -2,14 +2,15 @@
 
 use std::sync::Arc;
 
+use assay_attest::time::Timestamp;
 use assay_checks::AwsLc;
 
 use crate::config::Config;
-use crate::http::replay::ReadReplay;
 use crate::metrics::Metrics;
 use crate::policy::Policy;
 use crate::random::Random;
 use crate::store::Store;
+use crate::store::replay::MemoryReplay;
 use crate::wake::WakeHub;
 
 /// The nexus, as operations see it. Time comes from the store's clock (one `now` a request, read at the gate), chance from
@@ -31,5 +32,7 @@ pub struct App {
     /// Wakes agents that wait.
     pub wake: WakeHub,
     /// Proofs for reads, seen once.
-    pub replay: ReadReplay,
+    pub replay: MemoryReplay,
+    /// When this process began to remember them.
+    pub started: Timestamp,
 }

@@ -45,7 +45,7 @@ use super::caller::Caller;
 use super::grants;
 use super::target::{Found, Target};
 use crate::app::App;
-use crate::http::replay::{self, SeenProof};
+use crate::http::replay::SeenProof;
 use crate::policy::Question;
 use crate::problem::{Fault, Problem};
 use crate::store::{EntryDraft, Reader, Rows, StoreFault, Tx, Writes};
@@ -260,7 +260,7 @@ impl Ctx {
         deed: impl FnOnce(&mut Tx<'_>, &Act<'_>) -> Result<Settled<T>, Problem>,
     ) -> Result<Settled<T>, Problem> {
         if let Some(proof) = &self.proof {
-            replay::spend(tx, proof)?;
+            proof.spend(tx)?;
         }
         let caller = self.caller.refresh(tx)?;
         let mut found = None;
