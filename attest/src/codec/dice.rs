@@ -232,7 +232,7 @@ impl LayerInfo {
         })
     }
 
-    /// GeneralNames with an otherName (RFC 5280, 4.2.1.6) of type 2.23.133.5.4.1. RIoT's own encoder leaves out the [0] around
+    /// GeneralNames with an otherName (RFC 5280, 4.2.1.6) of type 2.23.133.5.4.1. RIoT's own encoder leaves out the tag 0 around
     /// the value, so both forms are read.
     ///
     /// # Errors

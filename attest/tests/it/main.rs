@@ -3,9 +3,13 @@
 #[cfg(test)]
 mod attacks;
 #[cfg(test)]
+mod bytes;
+#[cfg(test)]
 mod chain;
 #[cfg(test)]
 mod dice;
+#[cfg(test)]
+mod ek;
 #[cfg(test)]
 mod forge;
 #[cfg(test)]
