@@ -7,18 +7,22 @@ extern crate alloc;
 #[cfg(test)]
 extern crate std;
 
+pub mod appraise;
 pub mod attester;
 pub mod chain;
 pub mod claims;
 pub mod codec;
 pub mod digest;
+pub mod ear;
 pub mod evidence;
 pub mod expected;
 pub mod hpke;
 pub mod key;
 pub mod limits;
+pub mod policy;
 pub mod reference;
 pub mod refusal;
+pub mod result;
 pub mod session;
 pub mod standing;
 pub mod time;

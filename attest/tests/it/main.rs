@@ -1,5 +1,7 @@
-//! Integration tests: evidence made by a software TPM, attacked; real vectors; what this crate may not link.
+//! Integration tests: evidence made by a software TPM, attacked; appraisal; real vectors; what this crate may not link.
 
+#[cfg(test)]
+mod appraisal;
 #[cfg(test)]
 mod attacks;
 #[cfg(test)]
@@ -7,13 +9,21 @@ mod bytes;
 #[cfg(test)]
 mod chain;
 #[cfg(test)]
+mod corpus;
+#[cfg(test)]
 mod dice;
 #[cfg(test)]
 mod ek;
 #[cfg(test)]
 mod forge;
 #[cfg(test)]
+mod properties;
+#[cfg(test)]
+mod purity;
+#[cfg(test)]
 mod soft_tpm;
+#[cfg(test)]
+mod tpm_vectors;
 #[cfg(test)]
 mod vectors;
 #[cfg(test)]

@@ -1,0 +1,382 @@
+//! Appraisal (RFC 9334, 8.2): claims x reference values x policy x what was seen before -> Attestation Result.
+//!
+//! Takes verified evidence only. Whatever is missing is a failed check, never a skipped one.
+
+use crate::claims::{Claims, TpmClock};
+use crate::digest::Digest;
+use crate::expected::Name;
+use crate::policy::AppraisalPolicy;
+use crate::reference::{Component, Entry, Need, ReferenceValues, Root, measured};
+use crate::result::{
+    AttestationResult, Check, Outcome, Rested, RootLevel, RuntimeLevel, Submodule, TrustVector,
+};
+use crate::time::Timestamp;
+use crate::verify::{Evidence, Verified};
+use alloc::collections::{BTreeMap, BTreeSet};
+use alloc::format;
+use alloc::string::{String, ToString};
+use alloc::vec::Vec;
+
+/// By how much a TPM's clock may fall back over an unorderly shutdown, milliseconds (TPM 2.0 Part 1, 36.3).
+pub const CLOCK_SLACK_MILLIS: u64 = 1 << 22;
+
+/// The reference values for a device.
+#[derive(Clone, Copy, Debug)]
+pub enum Reference<'a> {
+    /// There are none: the verdict is `failed`, and its checks say what to take.
+    Missing,
+    /// These.
+    Known(&'a ReferenceValues),
+}
+
+/// What the device's last proof said of its TPM.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Previous {
+    /// There was none.
+    Nothing,
+    /// This clock, under this AK; clocks of two AKs are not comparable.
+    Tpm {
+        /// The AK.
+        ak: Name,
+        /// Its clock then.
+        clock: TpmClock,
+    },
+}
+
+/// What evidence is appraised against.
+#[derive(Clone, Copy, Debug)]
+pub struct Appraisal<'a> {
+    /// The reference values.
+    pub reference: Reference<'a>,
+    /// The policy.
+    pub policy: &'a AppraisalPolicy,
+    /// What the identity is rooted in, as enrolment and anchors have it.
+    pub root: RootLevel,
+    /// What was seen before.
+    pub previous: &'a Previous,
+    /// The Verifier's time.
+    pub now: Timestamp,
+}
+
+/// Appraises.
+#[must_use]
+pub fn appraise(evidence: &Evidence<Verified>, appraisal: &Appraisal<'_>) -> AttestationResult {
+    let claims = evidence.claims();
+    let seen = measured(claims);
+    let mut checks = Vec::new();
+    let key = claims.key_level();
+    let policy = appraisal.policy;
+
+    checks.push(level(
+        "appraisal.key",
+        policy.key.as_str(),
+        key.as_str(),
+        policy.key.accepts(key),
+    ));
+    checks.push(level(
+        "appraisal.root",
+        &policy.roots.names().join(" or "),
+        appraisal.root.as_str(),
+        policy.roots.accepts(appraisal.root),
+    ));
+    let components = check_components(appraisal, &seen, &mut checks);
+    let runtime = runtime_level(&components);
+    checks.push(level(
+        "appraisal.runtime",
+        policy.runtime.as_str(),
+        runtime.as_str(),
+        policy.runtime.accepts(runtime),
+    ));
+    let clock = check_clock(claims, appraisal.previous);
+    checks.extend(clock.clone());
+
+    let (reference, reference_ends) = match appraisal.reference {
+        Reference::Missing => (None, Timestamp::MAX),
+        Reference::Known(values) => {
+            let (id, version, digest) =
+                (values.id().to_string(), values.version(), values.digest());
+            (
+                Some(Rested {
+                    id,
+                    version,
+                    digest,
+                }),
+                values.ends(),
+            )
+        }
+    };
+    let submodule = Submodule {
+        name: "device",
+        vector: overall(&checks),
+    };
+    let mut submodules = alloc::vec![submodule];
+    submodules.extend(parts(claims, &components, clock.as_ref()));
+    let ends = claims.collateral_ends().min(reference_ends);
+    AttestationResult {
+        root: appraisal.root,
+        key,
+        runtime,
+        submodules,
+        checks,
+        evidence: evidence.digest(),
+        reference,
+        policy: Rested {
+            id: policy.id.clone(),
+            version: policy.version,
+            digest: policy.digest(),
+        },
+        ends,
+    }
+}
+
+/// What was found of each component that the reference values name, or should.
+type Found = BTreeMap<Component, Outcome>;
+
+fn check_components(
+    appraisal: &Appraisal<'_>,
+    seen: &BTreeMap<Component, BTreeSet<Digest>>,
+    checks: &mut Vec<Check>,
+) -> Found {
+    let mut found = Found::new();
+    let Reference::Known(values) = appraisal.reference else {
+        checks.push(level(
+            "appraisal.reference",
+            "reference values",
+            "none",
+            false,
+        ));
+        return found;
+    };
+    let in_force = appraisal.now < values.ends();
+    checks.push(level(
+        "appraisal.reference",
+        "in force",
+        if in_force { "in force" } else { "ended" },
+        in_force,
+    ));
+    let required = |entry: &Entry| matches!(entry.need(), Need::Required);
+    if !values.entries().values().any(required) {
+        checks.push(level(
+            "appraisal.reference",
+            "a required component",
+            "none",
+            false,
+        ));
+    }
+    for component in &appraisal.policy.required {
+        if !values.entries().get(component).is_some_and(required) {
+            checks.push(Check {
+                component: Some(*component),
+                ..level(
+                    "appraisal.required_component",
+                    "required by the reference values",
+                    "not so",
+                    false,
+                )
+            });
+        }
+    }
+    for (component, entry) in values.entries() {
+        let outcome = check_component(*component, entry, seen.get(component), checks);
+        found.insert(*component, outcome);
+    }
+    // A layer beside the listed ones is code that nobody vouches for. PCRs beside them are only quoted too.
+    let listed = |root| {
+        values
+            .entries()
+            .keys()
+            .any(|component| matches!(component, Component::Fwid(of, _) if *of == root))
+    };
+    for (component, digests) in seen {
+        let Component::Fwid(root, _) = component else {
+            continue;
+        };
+        if listed(*root) && !values.entries().contains_key(component) {
+            checks.push(Check {
+                code: "appraisal.unlisted_layer",
+                component: Some(*component),
+                expected: "no such layer".to_string(),
+                seen: join(digests),
+                outcome: Outcome::Fail,
+            });
+            found.insert(*component, Outcome::Fail);
+        }
+    }
+    found
+}
+
+fn check_component(
+    component: Component,
+    entry: &Entry,
+    seen: Option<&BTreeSet<Digest>>,
+    checks: &mut Vec<Check>,
+) -> Outcome {
+    let accepted = |digest: &Digest| entry.accepted().iter().any(|good| good.same(digest));
+    let good = match (entry.need(), seen) {
+        (Need::Required | Need::Optional, Some(digests)) => {
+            !digests.is_empty() && digests.iter().all(accepted)
+        }
+        (Need::Required, None) | (Need::Forbidden, Some(_)) => false,
+        (Need::Optional | Need::Forbidden, None) => true,
+    };
+    let outcome = if good { Outcome::Pass } else { Outcome::Fail };
+    checks.push(Check {
+        code: "appraisal.component",
+        component: Some(component),
+        expected: match entry.need() {
+            Need::Forbidden => "not measured".to_string(),
+            Need::Required => join(entry.accepted()),
+            Need::Optional => format!("{}, or not measured", join(entry.accepted())),
+        },
+        seen: seen.map_or_else(|| "not measured".to_string(), join),
+        outcome,
+    });
+    outcome
+}
+
+/// PCRs that hold the operating system: boot loader and what it starts (TCG PC Client Platform Firmware Profile, 3.3.4:
+/// 4 and 8 to 15); the others hold firmware, its configuration and debug.
+const fn holds_operating_system(pcr: u8) -> bool {
+    matches!(pcr, 4 | 8..=15)
+}
+
+fn runtime_level(found: &Found) -> RuntimeLevel {
+    let mut of_system = found
+        .iter()
+        .filter(|(component, _)| matches!(component, Component::Pcr(_, pcr) if holds_operating_system(*pcr)))
+        .map(|(_, outcome)| *outcome)
+        .peekable();
+    let any = of_system.peek().is_some();
+    if any && of_system.all(|outcome| matches!(outcome, Outcome::Pass)) {
+        RuntimeLevel::Measured
+    } else {
+        RuntimeLevel::Unmeasured
+    }
+}
+
+/// C15: (reset, restart) in lexicographic order, the clock never back beyond what an unorderly shutdown explains.
+fn check_clock(claims: &Claims, previous: &Previous) -> Option<Check> {
+    let tpm = claims.tpm.as_ref()?;
+    let Previous::Tpm { ak, clock: before } = previous else {
+        return None;
+    };
+    if *ak != tpm.ak_name {
+        return None;
+    }
+    let now = tpm.clock;
+    let counters = |clock: &TpmClock| (clock.reset_count, clock.restart_count);
+    let (same_boot, ahead) = (
+        counters(&now) == counters(before),
+        counters(&now) > counters(before),
+    );
+    let slack = if ahead && !now.safe {
+        CLOCK_SLACK_MILLIS
+    } else {
+        0
+    };
+    let good = (same_boot || ahead) && now.clock.saturating_add(slack) >= before.clock;
+    let text = |clock: &TpmClock| {
+        format!(
+            "reset {}, restart {}, clock {}",
+            clock.reset_count, clock.restart_count, clock.clock
+        )
+    };
+    Some(Check {
+        code: "appraisal.tpm_clock",
+        component: None,
+        expected: format!("not before {}", text(before)),
+        seen: text(&now),
+        outcome: if good {
+            Outcome::Pass
+        } else {
+            Outcome::Quarantine
+        },
+    })
+}
+
+/// The device as a whole: every failed check shows in one of its claims, so `failed` is never `affirming`.
+fn overall(checks: &[Check]) -> TrustVector {
+    let fails = |about: &dyn Fn(&str) -> bool| {
+        checks
+            .iter()
+            .any(|check| !passed(check) && about(check.code))
+    };
+    let identity = |code: &str| matches!(code, "appraisal.root" | "appraisal.tpm_clock");
+    let executables =
+        |code: &str| matches!(code, "appraisal.component" | "appraisal.unlisted_layer");
+    TrustVector {
+        instance_identity: if fails(&identity) { 96 } else { 2 },
+        configuration: if fails(&|code| !identity(code) && !executables(code)) {
+            96
+        } else {
+            2
+        },
+        executables: if fails(&executables) { 96 } else { 0 },
+        ..TrustVector::default()
+    }
+}
+
+fn parts(claims: &Claims, found: &Found, clock: Option<&Check>) -> Vec<Submodule> {
+    let executables = |mine: &dyn Fn(&Component) -> bool| {
+        let outcomes = found
+            .iter()
+            .filter(|(component, _)| mine(component))
+            .map(|(_, outcome)| outcome);
+        let outcomes: Vec<&Outcome> = outcomes.collect();
+        match outcomes
+            .iter()
+            .all(|outcome| matches!(outcome, Outcome::Pass))
+        {
+            true if outcomes.is_empty() => 0,
+            true => 3,
+            false => 96,
+        }
+    };
+    let tpm = claims.tpm.as_ref().map(|_| Submodule {
+        name: "tpm",
+        vector: TrustVector {
+            instance_identity: if clock.is_none_or(passed) { 2 } else { 96 },
+            executables: executables(&|component| matches!(component, Component::Pcr(..))),
+            ..TrustVector::default()
+        },
+    });
+    let dice = claims.dice.iter().filter_map(|dice| {
+        let root = Root::of(dice.label)?;
+        let name = match root {
+            Root::Erot => "erot",
+            Root::Irot => "irot",
+        };
+        let vector = TrustVector {
+            instance_identity: 2,
+            hardware: 2,
+            executables: executables(
+                &|component| matches!(component, Component::Fwid(of, _) if *of == root),
+            ),
+            ..TrustVector::default()
+        };
+        Some(Submodule { name, vector })
+    });
+    tpm.into_iter().chain(dice).collect()
+}
+
+fn level(code: &'static str, expected: &str, seen: &str, good: bool) -> Check {
+    Check {
+        code,
+        component: None,
+        expected: expected.to_string(),
+        seen: seen.to_string(),
+        outcome: if good { Outcome::Pass } else { Outcome::Fail },
+    }
+}
+
+const fn passed(check: &Check) -> bool {
+    matches!(check.outcome, Outcome::Pass)
+}
+
+fn join(digests: &BTreeSet<Digest>) -> String {
+    digests
+        .iter()
+        .map(ToString::to_string)
+        .collect::<Vec<_>>()
+        .join(" or ")
+}
