@@ -3,6 +3,7 @@
 //! TPM 2.0 Library, Part 1, clause 24 (credential protection), 11.4.10 (KDFa, KDFe), annexes B.10.4 (RSA) and C.6.4 (ECC).
 //! The other half is `TPM2_ActivateCredential`; this module never sees a private key of a TPM.
 
+use assay_attest::codec::tpm::{Attributes, Public};
 use assay_attest::key::PublicKey;
 use aws_lc_rs::{agreement, cipher, digest, hmac, iv::FixedLength, rsa};
 use zeroize::{Zeroize, Zeroizing};
@@ -36,6 +37,43 @@ pub struct EndorsementKey<'a> {
     pub symmetric: AesBits,
 }
 
+/// TPM_ALG_AES and TPM_ALG_CFB (TPM 2.0 Library, Part 2, 6.3).
+const ALG_AES_CFB: (u16, u16) = (0x0006, 0x0043);
+
+impl<'a> EndorsementKey<'a> {
+    /// Takes what is needed out of a TPMT_PUBLIC.
+    ///
+    /// The key must be a restricted decryption key that never left its TPM and doesn't sign: only of such a key does an
+    /// activation say that both keys are in one TPM.
+    ///
+    /// # Errors
+    /// [`CredentialError::NotAnEk`]; [`CredentialError::Unsupported`] for other hashes and symmetric parameters.
+    pub fn of(public: &'a Public) -> Result<Self, CredentialError> {
+        let attributes = public.attributes;
+        if !attributes.is_resident()
+            || !attributes.all(Attributes::RESTRICTED | Attributes::DECRYPT)
+            || !attributes.none(Attributes::SIGN)
+        {
+            return Err(CredentialError::NotAnEk);
+        }
+        let name_alg = match public.name_alg {
+            0x000b => NameAlg::Sha256,
+            0x000c => NameAlg::Sha384,
+            _ => return Err(CredentialError::Unsupported),
+        };
+        let symmetric = match public.symmetric {
+            Some((alg, 128, mode)) if (alg, mode) == ALG_AES_CFB => AesBits::Aes128,
+            Some((alg, 256, mode)) if (alg, mode) == ALG_AES_CFB => AesBits::Aes256,
+            Some(_) | None => return Err(CredentialError::Unsupported),
+        };
+        Ok(Self {
+            key: &public.key,
+            name_alg,
+            symmetric,
+        })
+    }
+}
+
 /// What `TPM2_ActivateCredential` takes, each as a marshalled TPM2B (two bytes of length first).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Credential {
@@ -51,6 +89,11 @@ pub enum CredentialError {
     /// The EK is of a kind that can't receive a secret, or its size is not supported.
     #[error("this kind of endorsement key is not supported: use RSA, P-256 or P-384")]
     Unsupported,
+    /// The public area is not that of an endorsement key.
+    #[error(
+        "this is not an endorsement key: it must be restricted, decrypt, not sign, and never have left its tpm"
+    )]
+    NotAnEk,
     /// The EK's numbers are not a key: a point off its curve, an even modulus.
     #[error("the endorsement key is not a valid public key")]
     NotAKey,

@@ -7,6 +7,7 @@ use super::{
     AesBits, Credential, CredentialError, EndorsementKey, NameAlg, Random, kdf_a, kdf_e,
     make_credential, tpm2b,
 };
+use assay_attest::codec::tpm::{Attributes, Public};
 use assay_attest::key::PublicKey;
 
 const SECRET: [u8; 32] = *b"thirty-two bytes nobody can know";
@@ -264,25 +265,9 @@ impl Drop for Tpm {
     }
 }
 
-/// The key in a TPM2B_PUBLIC that tpm2-tools wrote, by its last fields (the templates' layouts are fixed).
-fn ek_of(path: &Path) -> PublicKey {
-    let public = std::fs::read(path).unwrap();
-    let tail = |n: usize| public[public.len() - n..].to_vec();
-    match ([public[2], public[3]], public.len()) {
-        ([0x00, 0x01], _) => PublicKey::Rsa {
-            modulus: tail(256),
-            exponent: vec![1, 0, 1],
-        },
-        ([0x00, 0x23], 124) => {
-            let xy = [vec![4], tail(66)[..32].to_vec(), tail(32)].concat();
-            PublicKey::P256(Box::new(xy.try_into().unwrap()))
-        }
-        ([0x00, 0x23], 172) => {
-            let xy = [vec![4], tail(98)[..48].to_vec(), tail(48)].concat();
-            PublicKey::P384(Box::new(xy.try_into().unwrap()))
-        }
-        other => panic!("unknown template {other:?}"),
-    }
+/// The TPM2B_PUBLIC that tpm2-tools wrote.
+fn public_of(path: &Path) -> Public {
+    Public::parse_sized(&std::fs::read(path).unwrap()).unwrap()
 }
 
 fn activates(algorithm: &str, name_alg: NameAlg, symmetric: AesBits, policy: bool) {
@@ -294,13 +279,15 @@ fn activates(algorithm: &str, name_alg: NameAlg, symmetric: AesBits, policy: boo
     assert!(tpm.run(
         "tpm2_createak -C ek.ctx -c other.ctx -G ecc -g sha256 -s ecdsa -u other.pub -n other.name"
     ));
-    let key = ek_of(&tpm.file("ek.pub"));
+    let public = public_of(&tpm.file("ek.pub"));
     let name = std::fs::read(tpm.file("ak.name")).unwrap();
-    let ek = EndorsementKey {
-        key: &key,
-        name_alg,
-        symmetric,
-    };
+    let ek = EndorsementKey::of(&public).unwrap();
+    assert_eq!((ek.name_alg, ek.symmetric), (name_alg, symmetric));
+    let ak = public_of(&tpm.file("ak.pub"));
+    assert_eq!(
+        EndorsementKey::of(&ak).unwrap_err(),
+        CredentialError::NotAnEk
+    );
     let credential = make_credential(ek, &name, &SECRET, &mut os_random).unwrap();
     assert_ne!(
         credential,
@@ -359,15 +346,77 @@ fn another_tpm_does_not_activate_a_credential() {
             "tpm2_createak -C ek.ctx -c ak.ctx -G ecc -g sha256 -s ecdsa -u ak.pub -n ak.name"
         ));
     }
-    let key = ek_of(&ours.file("ek.pub"));
-    let ek = EndorsementKey {
-        key: &key,
-        name_alg: NameAlg::Sha256,
-        symmetric: AesBits::Aes128,
-    };
+    let public = public_of(&ours.file("ek.pub"));
+    let ek = EndorsementKey::of(&public).unwrap();
     let name = std::fs::read(other.file("ak.name")).unwrap();
     let credential = make_credential(ek, &name, &SECRET, &mut os_random).unwrap();
     assert_eq!(other.activate(true, "ak.ctx", &credential), None);
+}
+
+/// The EK of one of go-tpm's vectors, ECC P-256, SHA-256, AES-128: restricted and decrypt, attributes as given.
+fn area(name_alg: u16, attributes: u32, symmetric: &[u8]) -> Vec<u8> {
+    let x = "f126562cedff2fa344c6234085de4250112ecf72d0714336970de012ba977da9";
+    let y = "17436ee1160921fdd2ed033e11ba04ed0cedf2ca462246118a359f8eb469b531";
+    let head = [
+        &[0x00, 0x23][..],
+        &name_alg.to_be_bytes(),
+        &attributes.to_be_bytes(),
+        &[0, 0],
+        symmetric,
+    ];
+    let tail = [
+        &[0x00, 0x10, 0x00, 0x03, 0x00, 0x10, 0, 32][..],
+        &hex(x),
+        &[0, 32],
+        &hex(y),
+    ];
+    [head.concat(), tail.concat()].concat()
+}
+
+#[test]
+fn only_what_can_be_an_ek_is_taken_for_one() {
+    let good = Attributes::FIXED_TPM
+        | Attributes::FIXED_PARENT
+        | Attributes::SENSITIVE_DATA_ORIGIN
+        | Attributes::RESTRICTED
+        | Attributes::DECRYPT;
+    let aes_128: &[u8] = &[0, 6, 0, 0x80, 0, 0x43];
+    let of = |name_alg, attributes, symmetric: &[u8]| {
+        let public = Public::parse(&area(name_alg, attributes, symmetric)).unwrap();
+        EndorsementKey::of(&public).map(|ek| (ek.name_alg, ek.symmetric))
+    };
+    assert_eq!(
+        of(0x000b, good, aes_128),
+        Ok((NameAlg::Sha256, AesBits::Aes128))
+    );
+    assert_eq!(
+        of(0x000c, good, &[0, 6, 1, 0, 0, 0x43]),
+        Ok((NameAlg::Sha384, AesBits::Aes256))
+    );
+    for bit in [1, 4, 5, 16, 17] {
+        assert_eq!(
+            of(0x000b, good & !(1 << bit), aes_128),
+            Err(CredentialError::NotAnEk),
+            "bit {bit}"
+        );
+    }
+    assert_eq!(
+        of(0x000b, good | Attributes::SIGN, aes_128),
+        Err(CredentialError::NotAnEk)
+    );
+    for (name_alg, symmetric) in [
+        (0x000d, aes_128),
+        (0x000b, &[0, 6, 0, 0xc0, 0, 0x43]),
+        (0x000b, &[0, 6, 0, 0x80, 0, 0x42]),
+        (0x000b, &[0, 0x13, 0, 0x80, 0, 0x43]),
+        (0x000b, &[0, 0x10]),
+    ] {
+        assert_eq!(
+            of(name_alg, good, symmetric),
+            Err(CredentialError::Unsupported),
+            "{symmetric:?}"
+        );
+    }
 }
 
 #[test]
