@@ -4,6 +4,7 @@
 #![forbid(unsafe_code)]
 
 pub mod cedar;
+pub mod channel;
 pub mod checks;
 pub mod dpop;
 pub mod htu;
@@ -12,9 +13,13 @@ pub mod join;
 pub mod jose;
 pub mod log;
 pub mod lp;
+pub mod manifest;
 pub mod openapi;
+pub mod pairing;
 pub mod problem;
 pub mod routes;
+pub mod seal;
+pub mod signed;
 pub mod signer;
 pub mod token;
 pub mod types;
