@@ -10,5 +10,6 @@ pub mod op;
 pub mod policy;
 pub mod problem;
 pub mod random;
+pub mod release;
 pub mod store;
 pub mod wake;

@@ -3,7 +3,7 @@
 //! To add one, add a row to `faults!`. A code never changes and is never reused. What a row says is for the caller; what only
 //! the audit log may know goes into [`Problem::step`].
 
-use assay_api::id::DemandId;
+use assay_api::id::{DemandId, DeviceId};
 use assay_attest::refusal::{Class, Refusal};
 
 use crate::clock::ClockFault;
@@ -134,6 +134,20 @@ faults! {
     LastAdmin = "operator.last_admin", 409, final, "this would leave no active super:admin key", "invite another super:admin first";
     /// The key that signs can't revoke itself, nor its own person.
     OwnKey = "key.own", 409, final, "the key that signs this request can't revoke or suspend itself", "use another key, or ask another admin";
+
+    // -- the gate -------------------------------------------------------------------------------------------------------
+    /// The device never proved itself.
+    Unavailable { device: DeviceId } = "attestation.unavailable", 412, retry, "dpu `{device}` has not proved itself yet", "it was asked for a proof: try again when the demand is answered (`--wait`)";
+    /// The device's proof is too old, or it left a demand unanswered.
+    Stale { device: DeviceId } = "attestation.stale", 412, retry, "the last proof of dpu `{device}` no longer counts", "it was asked for a proof: try again when the demand is answered (`--wait`)";
+    /// The device's last proof was authentic and contraindicated.
+    Failed { device: DeviceId } = "attestation.failed", 412, final, "the last proof of dpu `{device}` failed", "see the reasons with `assay dpu show`; only a good proof clears this";
+    /// The device is quarantined.
+    Quarantined { device: DeviceId } = "attestation.quarantined", 412, final, "dpu `{device}` is quarantined", "see the reasons with `assay dpu show`; a super:admin may release it, then it must prove itself";
+    /// The device's identity is not confirmed.
+    Pending { device: DeviceId } = "dpu.pending", 409, final, "dpu `{device}` is pending: it receives nothing", "compare its identity with the hardware, then `assay dpu confirm`";
+    /// The device belongs no more.
+    Decommissioned { device: DeviceId } = "dpu.decommissioned", 409, final, "dpu `{device}` is decommissioned", "";
 
     // -- the nexus ------------------------------------------------------------------------------------------------------
     /// This build has no such operation.

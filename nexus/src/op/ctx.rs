@@ -290,7 +290,12 @@ impl Ctx {
     fn end<T>(&self, done: Settled<T>) -> Result<Changed<T>, Problem> {
         match done {
             Settled::Done(done) => Ok(Changed(done)),
-            Settled::Refused(problem) => Err(problem),
+            Settled::Refused(problem) => {
+                if let Some(device) = crate::release::asked_by(&problem) {
+                    self.app.wake.ring(device);
+                }
+                Err(problem)
+            }
         }
     }
 

@@ -45,7 +45,9 @@
 //! reading the log in [`audit`].
 
 pub mod audit;
+pub mod claims;
 mod clock_accept;
+pub mod devices;
 mod draft;
 mod fault;
 pub mod idempotency;
@@ -57,10 +59,12 @@ pub mod nonce;
 mod open;
 pub mod people;
 mod reader;
+pub mod references;
 pub mod replay;
 mod reserve;
 mod row;
 pub mod rows;
+pub mod secrets;
 pub mod signing_key;
 mod sweep;
 pub mod tenant;

@@ -1,7 +1,11 @@
 //! THE list of row types that decide trust. A type that is not here is not checked against its table.
 
+use super::claims::{Claim, Enrolment};
 use super::clock_accept::ClockAccept;
+use super::devices::{Demand, Device, DeviceKey};
 use super::people::{Door, GrantRow, InviteRow, OperatorKey, OperatorRow};
+use super::references::Reference;
+use super::secrets::{Bypass, Secret};
 use super::signing_key::SigningKey;
 use super::tenant::Tenant;
 use super::token::Token;
@@ -40,4 +44,12 @@ pub const ROW_TYPES: &[RowType] = &[
     row_type::<InviteRow>(),
     row_type::<GrantRow>(),
     row_type::<Door>(),
+    row_type::<Device>(),
+    row_type::<DeviceKey>(),
+    row_type::<Claim>(),
+    row_type::<Enrolment>(),
+    row_type::<Demand>(),
+    row_type::<Reference>(),
+    row_type::<Secret>(),
+    row_type::<Bypass>(),
 ];
