@@ -2,6 +2,7 @@
 //!
 //! Takes verified evidence only. Whatever is missing is a failed check, never a skipped one.
 
+use crate::chain::AnchorKind;
 use crate::claims::{Claims, TpmClock};
 use crate::digest::Digest;
 use crate::expected::Name;
@@ -87,6 +88,7 @@ pub fn appraise(evidence: &Evidence<Verified>, appraisal: &Appraisal<'_>) -> Att
         runtime.as_str(),
         policy.runtime.accepts(runtime),
     ));
+    check_roots(claims, &mut checks);
     let clock = check_clock(claims, appraisal.previous);
     checks.extend(clock.clone());
 
@@ -234,6 +236,48 @@ fn check_component(
     outcome
 }
 
+/// C11: a root that is open for debug or recovery, or hangs on an engineering key, vouches for nothing.
+fn check_roots(claims: &Claims, checks: &mut Vec<Check>) {
+    for dice in &claims.dice {
+        let label = dice.label;
+        let kind = dice.anchor_kind;
+        checks.push(level(
+            "appraisal.anchor",
+            &format!("{label} under a vendor or operator root"),
+            &format!("{label} under `{}` ({})", dice.anchor, kind.as_str()),
+            match kind {
+                AnchorKind::Vendor | AnchorKind::Operator => true,
+                AnchorKind::Engineering => false,
+            },
+        ));
+        let flags = dice.layers.iter().fold(0, |all, layer| all | layer.flags);
+        let open: Vec<&str> = OPEN_FLAGS
+            .into_iter()
+            .filter(|(bit, _)| flags & (1 << bit) != 0)
+            .map(|(_, name)| name)
+            .collect();
+        let seen = if open.is_empty() {
+            "none".to_string()
+        } else {
+            open.join(", ")
+        };
+        checks.push(level(
+            "appraisal.dice_flags",
+            &format!("{label} without notConfigured, notSecure, recovery, debug"),
+            &seen,
+            open.is_empty(),
+        ));
+    }
+}
+
+/// OperationalFlags of DiceTcbInfo that say a layer is open (TCG DICE Attestation Architecture, 6.1.1).
+const OPEN_FLAGS: [(u32, &str); 4] = [
+    (0, "notConfigured"),
+    (1, "notSecure"),
+    (2, "recovery"),
+    (3, "debug"),
+];
+
 /// PCRs that hold the operating system: boot loader and what it starts (TCG PC Client Platform Firmware Profile, 3.3.4:
 /// 4 and 8 to 15); the others hold firmware, its configuration and debug.
 const fn holds_operating_system(pcr: u8) -> bool {
@@ -379,4 +423,70 @@ fn join(digests: &BTreeSet<Digest>) -> String {
         .map(ToString::to_string)
         .collect::<Vec<_>>()
         .join(" or ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::claims::{DiceClaims, DiceLayer, StatedClaims};
+    use crate::hpke::{HpkeKey, Kem};
+    use crate::session::Label;
+
+    fn with_flags(flags: u32) -> Claims {
+        let layer = |flags| DiceLayer {
+            key: [0; 32],
+            layout: None,
+            fwids: Vec::new(),
+            svns: Vec::new(),
+            flags,
+        };
+        let dice = DiceClaims {
+            label: Label::Irot,
+            device_key: [0; 32],
+            anchor: "root".to_string(),
+            anchor_kind: AnchorKind::Vendor,
+            layers: alloc::vec![layer(0), layer(flags)],
+            ends: Timestamp::MAX,
+        };
+        let stated = StatedClaims {
+            session: [0; 32],
+            ueid: None,
+            serial: None,
+            hpke: HpkeKey::new(Kem::X25519, &[0; 32]).unwrap(),
+            request_key_thumbprint: [0; 32],
+            channel_key: [0; 32],
+            agent_version: String::new(),
+            boot_count: None,
+            uptime: 0,
+            hostname: String::new(),
+            hwmodel: String::new(),
+        };
+        Claims {
+            stated,
+            tpm: None,
+            dice: alloc::vec![dice],
+        }
+    }
+
+    #[test]
+    fn an_open_layer_fails_by_name() {
+        let failed = |flags| {
+            let mut checks = Vec::new();
+            check_roots(&with_flags(flags), &mut checks);
+            let failed: Vec<String> = checks
+                .into_iter()
+                .filter(|check| !passed(check))
+                .map(|check| check.seen)
+                .collect();
+            failed
+        };
+        assert!(failed(0).is_empty());
+        assert!(
+            failed(0x1f0).is_empty(),
+            "these say what is not protected, not what is open"
+        );
+        assert_eq!(failed(1), ["notConfigured"]);
+        assert_eq!(failed(1 << 2), ["recovery"]);
+        assert_eq!(failed(0b1010), ["notSecure, debug"]);
+    }
 }

@@ -98,6 +98,8 @@ pub type PcrBanks = BTreeMap<HashAlg, BTreeMap<u8, Digest>>;
 pub struct TpmClaims {
     /// The pinned AK that signed.
     pub ak_name: Name,
+    /// Its parent, where it is the child of a primary of the endorsement hierarchy; `None` where it is a primary itself.
+    pub ak_parent: Option<Name>,
     /// Whether that AK certified the request key under the same binding.
     pub request_key_certified: bool,
     /// The quoted PCRs.

@@ -164,6 +164,16 @@ pub struct Expected<'a> {
 }
 
 impl Expected<'_> {
+    /// Whether there is an activation secret exactly where one belongs: at an enrolment with a TPM.
+    pub(crate) const fn activation_fits(&self) -> bool {
+        match (self.purpose, &self.tpm) {
+            (Purpose::Enrol, TpmExpectation::Pinned(_)) => self.activation_secret.len() == 32,
+            (Purpose::Enrol, TpmExpectation::NoTpm) | (Purpose::Attest, _) => {
+                self.activation_secret.is_empty()
+            }
+        }
+    }
+
     /// The session that this proof must answer, given the HPKE key that it states.
     #[must_use]
     pub fn session(&self, hpke: &HpkeKey) -> Session {

@@ -174,6 +174,8 @@ pub struct ReferenceValues {
     version: u64,
     entries: BTreeMap<Component, Entry>,
     ends: Timestamp,
+    bytes: Vec<u8>,
+    digest: [u8; 32],
 }
 
 impl ReferenceValues {
@@ -209,11 +211,15 @@ impl ReferenceValues {
             }
         }
         let id = cbor::text(WHAT, Value::Text(id.to_string()), limits::TEXT_BYTES)?;
+        let bytes = write(&id, version, &entries, ends);
+        let digest = sha256(&[&bytes]);
         Ok(Self {
             id,
             version,
             entries,
             ends,
+            bytes,
+            digest,
         })
     }
 
@@ -276,7 +282,7 @@ impl ReferenceValues {
             })
             .collect::<Result<_, Refusal>>()?;
         let parsed = Self::new(&id, version, entries, ends)?;
-        if parsed.to_bytes() == bytes {
+        if parsed.bytes == bytes {
             Ok(parsed)
         } else {
             Err(malformed("it is not in its one encoding"))
@@ -286,41 +292,13 @@ impl ReferenceValues {
     /// The canonical encoding.
     #[must_use]
     pub fn to_bytes(&self) -> Vec<u8> {
-        let entries = self.entries.iter().map(|(name, entry)| {
-            let digests = entry.accepted.iter().map(|digest| {
-                let pair = [
-                    Value::Integer(digest.alg().iana().into()),
-                    Value::Bytes(digest.bytes().to_vec()),
-                ];
-                Value::Array(pair.to_vec())
-            });
-            let need = Value::Text(entry.need.as_str().to_string());
-            (
-                Value::Text(name.to_string()),
-                Value::Array([need, Value::Array(digests.collect())].to_vec()),
-            )
-        });
-        let mut map = alloc::vec![
-            (Value::Integer(1.into()), Value::Text(self.id.clone())),
-            (
-                Value::Integer(2.into()),
-                Value::Integer(self.version.into())
-            ),
-            (Value::Integer(3.into()), Value::Map(entries.collect())),
-        ];
-        if self.ends != Timestamp::MAX {
-            map.push((
-                Value::Integer(4.into()),
-                Value::Integer(self.ends.as_millis().into()),
-            ));
-        }
-        cbor::encode(Value::Map(map))
+        self.bytes.clone()
     }
 
     /// SHA-256 of the canonical encoding.
     #[must_use]
-    pub fn digest(&self) -> [u8; 32] {
-        sha256(&[&self.to_bytes()])
+    pub const fn digest(&self) -> [u8; 32] {
+        self.digest
     }
 
     /// The name of this set.
@@ -372,6 +350,35 @@ pub fn measured(claims: &Claims) -> BTreeMap<Component, BTreeSet<Digest>> {
         }
     }
     seen
+}
+
+fn write(id: &str, version: u64, entries: &BTreeMap<Component, Entry>, ends: Timestamp) -> Vec<u8> {
+    let entries = entries.iter().map(|(name, entry)| {
+        let digests = entry.accepted.iter().map(|digest| {
+            let pair = [
+                Value::Integer(digest.alg().iana().into()),
+                Value::Bytes(digest.bytes().to_vec()),
+            ];
+            Value::Array(pair.to_vec())
+        });
+        let need = Value::Text(entry.need.as_str().to_string());
+        (
+            Value::Text(name.to_string()),
+            Value::Array([need, Value::Array(digests.collect())].to_vec()),
+        )
+    });
+    let mut map = alloc::vec![
+        (Value::Integer(1.into()), Value::Text(id.to_string())),
+        (Value::Integer(2.into()), Value::Integer(version.into())),
+        (Value::Integer(3.into()), Value::Map(entries.collect())),
+    ];
+    if ends != Timestamp::MAX {
+        map.push((
+            Value::Integer(4.into()),
+            Value::Integer(ends.as_millis().into()),
+        ));
+    }
+    cbor::encode(Value::Map(map))
 }
 
 fn parse_entry(value: Value) -> Result<Entry, Refusal> {

@@ -78,6 +78,8 @@ refusals! {
     ClaimsKey = "claims.request_key", Untrusted, "the claims name another request key than the one that signed";
     /// The evidence answers another session.
     Session = "evidence.session", Untrusted, "the evidence answers another nonce, nexus, device, purpose or key: ask for a nonce and prove again";
+    /// An enrolment with a TPM without its activation secret, or a secret where none belongs.
+    Activation = "evidence.activation", Untrusted, "a proof at enrolment with a tpm needs the activated credential of 32 bytes, and no other proof has one";
     /// The claims name neither a UEID nor a serial.
     ClaimsIdentity = "claims.identity", Malformed, "the claims name neither a ueid nor a serial";
     /// A member that this device must send is not there.

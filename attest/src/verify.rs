@@ -25,7 +25,14 @@ pub struct Evidence<S: sealed::Stage> {
     stage: S,
 }
 
-/// Of the right shape; nothing is believed yet.
+/// Of the right shape; nothing is believed yet, and nothing can be read as a claim:
+///
+/// ```
+/// fn read(e: &assay_attest::verify::Evidence<assay_attest::verify::Verified>) { e.claims(); }
+/// ```
+/// ```compile_fail
+/// fn read(e: &assay_attest::verify::Evidence<assay_attest::verify::Parsed>) { e.claims(); }
+/// ```
 pub struct Parsed {
     envelope: Envelope,
     stated: StatedClaims,
@@ -123,6 +130,9 @@ impl Evidence<Parsed> {
             .verify(expected.request_key.key(), b"", check)?;
         if !bool::from(stated.request_key_thumbprint.ct_eq(thumbprint)) {
             return Err(Refusal::ClaimsKey);
+        }
+        if !expected.activation_fits() {
+            return Err(Refusal::Activation);
         }
         let session = expected.session(&stated.hpke);
         if !session.is(&stated.session) {

@@ -57,7 +57,7 @@ pub fn decode(
     let same = match form {
         Form::WellFormed => true,
         Form::Preferred => write(&value) == bytes,
-        Form::Deterministic => encode(value.clone()) == bytes,
+        Form::Deterministic => sorted(&value) && write(&value) == bytes,
     };
     if same {
         Ok(value)
@@ -277,6 +277,20 @@ fn unique_keys(what: &'static str, value: &Value) -> Result<(), Refusal> {
             Ok(())
         }
         _ => Ok(()),
+    }
+}
+
+fn sorted(value: &Value) -> bool {
+    match value {
+        Value::Array(items) => items.iter().all(sorted),
+        Value::Tag(_, item) => sorted(item),
+        Value::Map(entries) => {
+            entries.iter().map(|(key, _)| write(key)).is_sorted()
+                && entries
+                    .iter()
+                    .all(|(key, item)| sorted(key) && sorted(item))
+        }
+        _ => true,
     }
 }
 

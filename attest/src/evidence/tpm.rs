@@ -229,6 +229,7 @@ impl Member for TpmEvidence {
         }
         claims.tpm = Some(TpmClaims {
             ak_name,
+            ak_parent: self.ak_parent.clone(),
             request_key_certified: self.request_key.is_some(),
             pcrs,
             clock: self.quote.attest.clock,

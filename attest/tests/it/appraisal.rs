@@ -1,16 +1,23 @@
 //! Appraisal over real verified evidence: what is missing, wrong, rolled back or unlisted fails, with its reason.
 
+use crate::dice::{Lab, NOW};
 use crate::world::{ASK, Device};
 use assay_attest::appraise::{Appraisal, CLOCK_SLACK_MILLIS, Previous, Reference, appraise};
+use assay_attest::chain::{Anchor, AnchorKind, TrustAnchors};
 use assay_attest::claims::{KeyLevel, TpmClock};
+use assay_attest::codec::x509::Certificate;
 use assay_attest::digest::{HashAlg, hex};
 use assay_attest::ear::{self, EarHead};
+use assay_attest::evidence::{dice as dice_member, tpm as tpm_member};
+use assay_attest::expected::{DiceExpectation, DiceRoot, Expected};
 use assay_attest::policy::{AppraisalPolicy, KeyPolicy, RootPolicy, RuntimePolicy};
 use assay_attest::reference::{Component, Entry, Need, ReferenceValues};
 use assay_attest::result::{AttestationResult, Outcome, RootLevel, RuntimeLevel, Tier, Verdict};
+use assay_attest::session::Label;
 use assay_attest::standing::Event;
 use assay_attest::time::Timestamp;
 use assay_attest::verify::{Evidence, Verified};
+use assay_checks::AwsLc;
 use std::collections::{BTreeMap, BTreeSet};
 
 const PCR7: Component = Component::Pcr(HashAlg::Sha256, 7);
@@ -523,4 +530,112 @@ fn tiers_follow_ar4si() {
         Tier::overall(&[Tier::Warning, Tier::Contraindicated, Tier::Affirming]),
         Tier::Contraindicated
     );
+}
+
+/// A proof by TPM and IRoT; the chain's root is pinned as `kind`.
+fn dice_proof(firmware: [u8; 2], kind: AnchorKind) -> Evidence<Verified> {
+    let (lab, device) = (Lab::new(), Device::new(1));
+    let irot = lab.boot(1, firmware);
+    let mut draft = device.draft(ASK);
+    let parts = device.tpm_parts(&draft.binding(Label::Tpm).unwrap());
+    let tpm = assay_attest::attester::tpm::member(&parts).unwrap();
+    draft.add(Label::Tpm, tpm_member::MEDIA_TYPE, tpm).unwrap();
+    let value = irot.member(&draft.binding(Label::Irot).unwrap());
+    draft
+        .add(Label::Irot, dice_member::MEDIA_TYPE, value)
+        .unwrap();
+    let root = Certificate::parse(&irot.certificates()[0]).unwrap();
+    let anchor = Anchor::pin("root", kind, root.spki()).unwrap();
+    let anchors = TrustAnchors::new(anchor, Vec::new());
+    let root = DiceRoot {
+        label: Label::Irot,
+        anchors,
+        device_key: None,
+    };
+    let dice = DiceExpectation::Roots(vec![root]);
+    let expected = Expected {
+        dice,
+        now: NOW,
+        ..device.expected(ASK)
+    };
+    Evidence::parse(&device.seal(&draft))
+        .unwrap()
+        .verify(&expected, &AwsLc)
+        .unwrap()
+}
+
+#[test]
+fn dice_layers_are_appraised_by_name() {
+    let good = dice_proof([10, 20], AnchorKind::Operator);
+    let reference = ReferenceValues::taken_from(&good, "lab", 1, &[7], Timestamp::MAX).unwrap();
+    let named: Vec<String> = reference
+        .entries()
+        .keys()
+        .map(ToString::to_string)
+        .collect();
+    assert_eq!(
+        named,
+        [
+            "pcr.sha256.7",
+            "dice.irot.layer.4.fwid",
+            "dice.irot.layer.5.fwid"
+        ]
+    );
+    let case = Case {
+        now: NOW,
+        ..Case::of(&reference)
+    };
+    let result = case.run(&good);
+    assert_eq!(result.verdict(), Verdict::Verified);
+    let names: Vec<&str> = result.submodules().iter().map(|part| part.name).collect();
+    assert_eq!(names, ["device", "tpm", "irot"]);
+
+    let other = case.run(&dice_proof([10, 21], AnchorKind::Operator));
+    assert_eq!(failures(&other), ["appraisal.component"]);
+    let failed = other
+        .checks()
+        .iter()
+        .find(|check| check.outcome == Outcome::Fail)
+        .unwrap();
+    assert_eq!(
+        failed.component.unwrap().to_string(),
+        "dice.irot.layer.5.fwid"
+    );
+
+    let missing = case.run(&proof(&Device::new(1)));
+    assert_eq!(
+        failures(&missing),
+        ["appraisal.component"; 2],
+        "layers that are not there"
+    );
+}
+
+#[test]
+fn a_layer_beside_the_listed_ones_fails() {
+    let good = dice_proof([10, 20], AnchorKind::Operator);
+    let all = ReferenceValues::taken_from(&good, "lab", 1, &[7], Timestamp::MAX).unwrap();
+    let without = |name: &str| {
+        let mut entries = all.entries().clone();
+        entries.remove(&name.parse().unwrap()).unwrap();
+        ReferenceValues::new("lab", 1, entries, Timestamp::MAX).unwrap()
+    };
+    let less = without("dice.irot.layer.4.fwid");
+    let result = Case {
+        now: NOW,
+        ..Case::of(&less)
+    }
+    .run(&good);
+    assert_eq!(failures(&result), ["appraisal.unlisted_layer"]);
+}
+
+#[test]
+fn an_engineering_root_is_never_production() {
+    let evidence = dice_proof([10, 20], AnchorKind::Engineering);
+    let reference = ReferenceValues::taken_from(&evidence, "lab", 1, &[7], Timestamp::MAX).unwrap();
+    let case = Case {
+        now: NOW,
+        root: RootLevel::Vendor,
+        ..Case::of(&reference)
+    };
+    assert_eq!(failures(&case.run(&evidence)), ["appraisal.anchor"]);
 }

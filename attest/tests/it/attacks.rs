@@ -41,10 +41,6 @@ fn an_enrolment_needs_its_activation_secret() {
     let bytes = device.prove(ask);
     assert_eq!(device.refusal(ask, &bytes), "accepted");
     assert_eq!(
-        device.refusal(Ask { secret: b"", ..ask }, &bytes),
-        "evidence.session"
-    );
-    assert_eq!(
         device.refusal(
             Ask {
                 secret: &[6; 32],
@@ -53,6 +49,20 @@ fn an_enrolment_needs_its_activation_secret() {
             &bytes
         ),
         "evidence.session"
+    );
+    // A Verifier that forgot the activation fails closed, even if the agent left it out as well.
+    let without = Ask { secret: b"", ..ask };
+    assert_eq!(
+        device.refusal(without, &device.prove(without)),
+        "evidence.activation"
+    );
+    let later = Ask {
+        secret: &[5; 32],
+        ..ASK
+    };
+    assert_eq!(
+        device.refusal(later, &device.prove(later)),
+        "evidence.activation"
     );
 }
 
@@ -70,16 +80,12 @@ fn i4_replayed_evidence_is_refused() {
         ),
         "evidence.session"
     );
-    assert_eq!(
-        device.refusal(
-            Ask {
-                purpose: Purpose::Enrol,
-                ..ASK
-            },
-            &bytes
-        ),
-        "evidence.session"
-    );
+    let enrol = Ask {
+        purpose: Purpose::Enrol,
+        secret: &[5; 32],
+        ..ASK
+    };
+    assert_eq!(device.refusal(enrol, &bytes), "evidence.session");
 }
 
 #[test]
