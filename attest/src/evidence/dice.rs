@@ -84,6 +84,18 @@ impl DiceEvidence {
         Ok(Self { chain, signature })
     }
 
+    /// The chain, not yet verified.
+    #[must_use]
+    pub const fn chain(&self) -> &Chain {
+        &self.chain
+    }
+
+    /// The leaf's signature, not yet verified.
+    #[must_use]
+    pub fn signature(&self) -> &[u8] {
+        &self.signature
+    }
+
     /// Writes a member: certificates as DER, root first, and the leaf's signature.
     #[must_use]
     pub fn write(certificates: &[Vec<u8>], signature: &[u8]) -> Vec<u8> {

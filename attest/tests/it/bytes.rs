@@ -1,5 +1,6 @@
 //! No bytes make a certificate, chain or DICE parser panic: what comes in is parsed or refused.
 
+use std::path::Path;
 use std::sync::LazyLock;
 
 use assay_attest::attester::dice::SoftwareDice;
@@ -12,9 +13,10 @@ use assay_checks::AwsLc;
 use proptest::prelude::*;
 
 use crate::dice::{Lab, NOW, binding};
+use crate::forge::{self, Spec, extension};
 
 /// All that reads certificates, one after the other.
-fn read(bytes: &[u8]) {
+pub(crate) fn read(bytes: &[u8]) {
     let _ = spki::parse("key", bytes);
     let _ = LayerInfo::alt_name(bytes);
     let _ = DiceEvidence::parse(bytes);
@@ -34,6 +36,83 @@ static LAB: LazyLock<(Lab, SoftwareDice)> = LazyLock::new(|| {
     (lab, device)
 });
 static MEMBER: LazyLock<Vec<u8>> = LazyLock::new(|| LAB.1.member(&binding(1)));
+
+/// Fuzzing starts from good inputs: this writes them anew (`ASSAY_BLESS=1`), else checks that they are still good.
+#[test]
+fn the_seeds_are_current() {
+    let certificates = LAB.1.certificates();
+    let lengths = |certificates: &[Vec<u8>]| -> Vec<u8> {
+        let one =
+            |der: &Vec<u8>| [&u16::try_from(der.len()).unwrap().to_be_bytes()[..], der].concat();
+        certificates.iter().flat_map(one).collect()
+    };
+    let mut reordered = certificates.to_vec();
+    reordered.swap(3, 4);
+    let short = forge::chain(&[
+        Spec::ca("root"),
+        Spec::ca("rom"),
+        Spec::leaf("leaf").with(extension(
+            forge::DICE_TCB_INFO,
+            false,
+            &forge::riot("rom", 1),
+        )),
+    ]);
+    let tcb_info = forge::sequence(&[
+        b"\x83\x01\x07",
+        &forge::element(0xa6, &[&forge::fwid(3)]),
+        b"\x87\x02\x03\xf8",
+        b"\x8a\x02\x03\x18",
+    ]);
+    let multi = extension(
+        forge::DICE_MULTI_TCB_INFO,
+        false,
+        &forge::sequence(&[&tcb_info, &tcb_info]),
+    );
+    let ueid = extension(
+        forge::DICE_UEID,
+        false,
+        &forge::sequence(&[&forge::element(0x04, &[&[1; 17]])]),
+    );
+    let other = forge::element(
+        0xa0,
+        &[
+            &forge::element(0x06, &[forge::DICE_TCB_INFO]),
+            &forge::riot("rom", 2),
+        ],
+    );
+    let alt_name = forge::sequence(&[&other]);
+    let one = |spec: Spec| forge::chain(&[spec]).remove(0);
+    let named = one(Spec::leaf("leaf").with(extension(forge::SUBJECT_ALT_NAME, false, &alt_name)));
+    let seeds: [(&str, Vec<u8>); 11] = [
+        ("x509/root", certificates[0].clone()),
+        ("x509/leaf", certificates[5].clone()),
+        ("x509/multi", one(Spec::leaf("leaf").with(multi).with(ueid))),
+        (
+            "x509/tcb_info",
+            one(Spec::leaf("leaf").with(extension(forge::DICE_TCB_INFO, true, &tcb_info))),
+        ),
+        ("x509/alt_name", named),
+        ("x509/key", forge::spki("leaf")),
+        ("chain/good", lengths(certificates)),
+        ("chain/reordered", lengths(&reordered)),
+        ("chain/short", lengths(&short)),
+        ("dice/good", MEMBER.clone()),
+        ("dice/short", DiceEvidence::write(&short, &[7; 96])),
+    ];
+    let corpus = Path::new(env!("CARGO_MANIFEST_DIR")).join("fuzz/corpus");
+    for (name, bytes) in seeds {
+        let path = corpus.join(name);
+        if std::env::var_os("ASSAY_BLESS").is_some() {
+            std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+            std::fs::write(&path, &bytes).unwrap();
+        }
+        assert_eq!(
+            std::fs::read(&path).unwrap(),
+            bytes,
+            "{name}: run with ASSAY_BLESS=1"
+        );
+    }
+}
 
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(512))]
