@@ -1,5 +1,6 @@
 //! The only list of sources.
 
+use super::dice::{Dice, SoftwareRoot};
 use super::{Source, SourceError};
 use std::path::PathBuf;
 
@@ -10,6 +11,8 @@ pub struct Settings {
     pub state: PathBuf,
     /// TCTI of the TPM; `None` where the machine has none.
     pub tcti: Option<String>,
+    /// The lab's software DICE, where it is configured.
+    pub software_dice: Option<SoftwareRoot>,
 }
 
 type Opened = Result<Option<Box<dyn Source>>, SourceError>;
@@ -24,10 +27,16 @@ pub struct Row {
 }
 
 /// Every source.
-pub const ROWS: &[Row] = &[Row {
-    name: "tpm",
-    open: tpm,
-}];
+pub const ROWS: &[Row] = &[
+    Row {
+        name: "tpm",
+        open: tpm,
+    },
+    Row {
+        name: "dice.software",
+        open: software_dice,
+    },
+];
 
 /// Opens what is configured.
 ///
@@ -45,6 +54,13 @@ fn tpm(settings: &Settings) -> Opened {
     };
     let tpm = super::tpm::Tpm::open(tcti, &settings.state.join("tpm.json"))?;
     Ok(Some(Box::new(tpm)))
+}
+
+fn software_dice(settings: &Settings) -> Opened {
+    let Some(root) = &settings.software_dice else {
+        return Ok(None);
+    };
+    Ok(Some(Box::new(Dice::open(root)?)))
 }
 
 #[cfg(test)]

@@ -26,6 +26,7 @@ pub(crate) fn settings(state: &Path, tcti: Option<String>) -> Settings {
     Settings {
         state: state.to_owned(),
         tcti,
+        software_dice: None,
     }
 }
 
