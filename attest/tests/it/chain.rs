@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Mutex;
 
 use assay_attest::chain::{Anchor, AnchorKind, Chain, Order, TrustAnchors, Usage};
+use assay_attest::codec::spki;
 use assay_attest::codec::x509::Certificate;
 use assay_attest::key::{BadSignature, CheckSignature, PublicKey, Scheme};
 use assay_attest::refusal::Refusal;
@@ -378,6 +379,53 @@ fn caliptras_names_do_not_chain_though_the_signature_is_good() {
         "another issuer's name"
     );
     assert_ne!(below.issuer(), above.subject());
+}
+
+#[test]
+fn caliptras_ldevid_is_signed_by_the_key_of_its_idevid_request() {
+    let Some(ldevid) = certificate("caliptra", "ldevid_cert_ecc.der") else {
+        return;
+    };
+    let request = certificate("caliptra", "idevid_csr_ecc.der").unwrap();
+    // A P-384 SubjectPublicKeyInfo has 120 bytes and begins with these.
+    let head = unhex("3076301006072a8648ce3d020106052b81040022036200");
+    let at = request
+        .windows(head.len())
+        .position(|window| window == head)
+        .unwrap();
+    let idevid = spki::parse("request", &request[at..at + 120]).unwrap();
+    let ldevid = Certificate::parse(&ldevid).unwrap();
+    let check = AwsLc.check(&idevid, ldevid.scheme(), ldevid.tbs(), ldevid.signature());
+    assert_eq!(check, Ok(()));
+    assert_eq!(ldevid.basic_constraints().unwrap().path_len, Some(6));
+}
+
+/// Its links are good Ed25519 signatures; its critical extension is not understood yet, so the chain is refused.
+#[test]
+fn an_open_dice_chain_is_refused_until_its_inputs_are_read() {
+    let Some(root) = certificate("open-dice", "x509-ed25519-uds.der") else {
+        return;
+    };
+    let mut chain = vec![root];
+    for link in 0..3 {
+        let name = format!("x509-ed25519-chain-{link}.der");
+        chain.push(certificate("open-dice", &name).unwrap());
+    }
+    let parsed: Vec<_> = chain
+        .iter()
+        .map(|der| Certificate::parse(der).unwrap())
+        .collect();
+    for (above, below) in parsed.iter().zip(&parsed[1..]) {
+        let check = AwsLc.check(above.key(), below.scheme(), below.tbs(), below.signature());
+        assert_eq!(check, Ok(()));
+    }
+    let anchor = Anchor::from_certificate("uds", AnchorKind::Operator, &parsed[0]).unwrap();
+    let anchors = TrustAnchors::new(anchor, Vec::new());
+    let oid = "1.3.6.1.4.1.11129.2.1.24".to_owned();
+    assert_eq!(
+        verify(&chain, &anchors, Usage::Dice, NOW),
+        Err(Refusal::ChainCritical { index: 1, oid })
+    );
 }
 
 #[test]
