@@ -2,6 +2,7 @@
 
 use assay_api::id::{KeyId, OperatorId, TenantId};
 use assay_api::routes::On;
+use assay_api::types::PersonRole;
 
 use super::caller::Caller;
 use crate::problem::{Fault, Problem};
@@ -31,6 +32,8 @@ pub struct Found {
     pub tenant: Option<TenantId>,
     /// The person that it belongs to: a grant's, a key's, a certificate's.
     pub owner: Option<OperatorId>,
+    /// The role, of a person.
+    pub role: Option<PersonRole>,
     /// `verified`, `stale`, `unavailable`, `failed` or `quarantined`, for devices.
     pub attestation: Option<&'static str>,
 }
@@ -44,6 +47,7 @@ impl Found {
             id: id.into(),
             tenant,
             owner: None,
+            role: None,
             attestation: None,
         }
     }
@@ -177,6 +181,7 @@ fn operator(rows: &impl Rows, name: &str) -> Result<Vec<Found>, StoreFault> {
     };
     let found = |o: OperatorRow| Found {
         owner: Some(o.id.clone()),
+        role: Some(o.role),
         ..Found::new(On::Operator, o.id.as_str(), o.tenant)
     };
     Ok(row.map(found).into_iter().collect())

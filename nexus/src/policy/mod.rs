@@ -1,15 +1,56 @@
 //! Who may do what: Cedar, after the gate, which it can only narrow.
+//!
+//! Entity types stand in `nexus/policy/schema.cedarschema`, actions come from the route table, the default policies are
+//! `nexus/policy/NN-name.cedar`. All are parsed once and validated strictly at start; a warning is an error, and an error while
+//! a policy is evaluated denies (I6). Entities come from rows, never from the request. An operator's own policies are
+//! added to the defaults, which stay.
 
-use assay_api::routes::Route;
+mod entities;
+
+use std::collections::HashMap;
+
+use assay_api::routes::{ROUTES, Route};
+use cedar_policy::{
+    Authorizer, Context, Decision, Entities, EntityUid, PolicyId, PolicySet, Request,
+    RestrictedExpression, Schema, ValidationMode, Validator,
+};
 
 use crate::op::{Caller, Found};
 use crate::problem::{Fault, Problem};
 
-/// The policies.
-#[derive(Debug)]
-pub struct Policy {}
+const TYPES: &str = include_str!("../../policy/schema.cedarschema");
 
-/// What is asked of them. Everything in it comes from rows and from the route table.
+/// The default policies, by file name.
+pub const DEFAULTS: &[(&str, &str)] = &[
+    ("00-floor", include_str!("../../policy/00-floor.cedar")),
+    ("10-roles", include_str!("../../policy/10-roles.cedar")),
+];
+
+/// The policies can't be used. The nexus does not start with them.
+#[derive(Debug, thiserror::Error)]
+#[error("the policy `{file}` can't be used: {why}")]
+pub struct BadPolicy {
+    /// The file, without its ending.
+    pub file: String,
+    /// What Cedar says.
+    pub why: String,
+}
+
+/// The policies, ready to decide.
+pub struct Policy {
+    authorizer: Authorizer,
+    schema: Schema,
+    policies: PolicySet,
+    actions: HashMap<&'static str, Action>,
+}
+
+/// An action with its groups, made once.
+struct Action {
+    uid: EntityUid,
+    entities: Entities,
+}
+
+/// What is asked. Everything in it comes from rows and from the route table.
 #[derive(Debug)]
 pub struct Question<'a> {
     /// Who.
@@ -24,12 +65,157 @@ pub struct Question<'a> {
     pub granted: bool,
 }
 
+impl std::fmt::Debug for Policy {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Policy")
+            .field("policies", &self.policies.num_of_policies())
+            .finish_non_exhaustive()
+    }
+}
+
 impl Policy {
+    /// The defaults, and an operator's own policies beside them: file names without ending, and texts.
+    ///
+    /// # Errors
+    /// [`BadPolicy`] where one can't be parsed, is not valid for the schema, or Cedar warns of it.
+    pub fn load(own: &[(String, String)]) -> Result<Self, BadPolicy> {
+        let schema_text = format!("{TYPES}{}", assay_api::cedar::actions());
+        let bad = |file: &str, why: String| BadPolicy {
+            file: file.to_owned(),
+            why,
+        };
+        let (schema, warnings) =
+            Schema::from_cedarschema_str(&schema_text).map_err(|e| bad("schema", e.to_string()))?;
+        if let Some(warning) = warnings.into_iter().next() {
+            return Err(bad("schema", warning.to_string()));
+        }
+        let mut policies = PolicySet::new();
+        let defaults = DEFAULTS.iter().map(|(file, text)| (*file, *text));
+        for (file, text) in defaults.chain(own.iter().map(|(f, t)| (f.as_str(), t.as_str()))) {
+            let parsed: PolicySet = text.parse().map_err(|e| bad(file, format!("{e}")))?;
+            if parsed.templates().next().is_some() {
+                return Err(bad(file, "templates are not used here".into()));
+            }
+            for policy in parsed.policies() {
+                let id = policy.annotation("id").unwrap_or(policy.id().as_ref());
+                let id = PolicyId::new(format!("{file}/{id}"));
+                policies
+                    .add(policy.new_id(id))
+                    .map_err(|e| bad(file, e.to_string()))?;
+            }
+        }
+        let checked = Validator::new(schema.clone()).validate(&policies, ValidationMode::Strict);
+        if let Some(error) = checked.validation_errors().next() {
+            return Err(bad(error.policy_id().as_ref(), error.to_string()));
+        }
+        if let Some(warning) = checked.validation_warnings().next() {
+            return Err(bad(warning.policy_id().as_ref(), warning.to_string()));
+        }
+        let actions = actions(&schema).map_err(|why| bad("schema", why))?;
+        Ok(Self {
+            authorizer: Authorizer::new(),
+            schema,
+            policies,
+            actions,
+        })
+    }
+
     /// Decides.
     ///
     /// # Errors
-    /// [`Fault::Forbidden`]; [`Fault::Policy`] where a policy can't be evaluated.
-    pub fn decide(&self, _question: &Question<'_>) -> Result<(), Problem> {
-        Err(Fault::Forbidden.into())
+    /// [`Fault::Forbidden`], with the policies that forbid as its step; [`Fault::Policy`] where an action is not known or a
+    /// policy can't be evaluated.
+    pub fn decide(&self, question: &Question<'_>) -> Result<(), Problem> {
+        let erring = |why: String| {
+            tracing::error!(
+                action = question.route.name,
+                why,
+                "a policy could not be evaluated"
+            );
+            Problem::from(Fault::Policy).step("policy.error")
+        };
+        let action = self
+            .actions
+            .get(question.route.name)
+            .ok_or_else(|| erring("no such action".into()))?;
+        let (principal, resource, both) = entities::of(question).map_err(erring)?;
+        let context = self.context(question).map_err(erring)?;
+        let request = Request::new(
+            principal,
+            action.uid.clone(),
+            resource,
+            context,
+            Some(&self.schema),
+        )
+        .map_err(|e| erring(e.to_string()))?;
+        let entities = action
+            .entities
+            .clone()
+            .add_entities(both, None)
+            .map_err(|e| erring(e.to_string()))?;
+        let response = self
+            .authorizer
+            .is_authorized(&request, &self.policies, &entities);
+        if let Some(error) = response.diagnostics().errors().next() {
+            return Err(erring(error.to_string()));
+        }
+        match response.decision() {
+            Decision::Allow => Ok(()),
+            Decision::Deny => {
+                let by: Vec<&str> = response.diagnostics().reason().map(AsRef::as_ref).collect();
+                let step = if by.is_empty() {
+                    "policy.none_permits".to_owned()
+                } else {
+                    by.join(" ")
+                };
+                Err(Problem::from(Fault::Forbidden).step(step))
+            }
+        }
+    }
+
+    fn context(&self, question: &Question<'_>) -> Result<Context, String> {
+        let mut pairs = vec![
+            (
+                "bypass".to_owned(),
+                RestrictedExpression::new_bool(question.bypass),
+            ),
+            (
+                "granted".to_owned(),
+                RestrictedExpression::new_bool(question.granted),
+            ),
+        ];
+        if let Some(state) = question.target.attestation {
+            pairs.push((
+                "attestation".to_owned(),
+                RestrictedExpression::new_string(state.to_owned()),
+            ));
+        }
+        Context::from_pairs(pairs).map_err(|e| e.to_string())
     }
 }
+
+/// Each row's action with the groups that it is in. A row without an action is an error, and so is an action without a row.
+fn actions(schema: &Schema) -> Result<HashMap<&'static str, Action>, String> {
+    let all = schema.action_entities().map_err(|e| e.to_string())?;
+    let mut out = HashMap::new();
+    for route in ROUTES.iter().filter(|r| !r.is_open()) {
+        let uid = entities::uid("Action", route.name)?;
+        let entity = all
+            .get(&uid)
+            .ok_or_else(|| format!("`{}` has no action", route.name))?;
+        let groups = all.ancestors(&uid).into_iter().flatten();
+        let groups = groups.filter_map(|group| all.get(group)).cloned();
+        let entities = Entities::from_entities(groups.chain([entity.clone()]), None);
+        out.insert(
+            route.name,
+            Action {
+                uid,
+                entities: entities.map_err(|e| e.to_string())?,
+            },
+        );
+    }
+    Ok(out)
+}
+
+#[cfg(test)]
+mod tests;
