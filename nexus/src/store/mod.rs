@@ -264,8 +264,10 @@ fn gone() -> StoreFault {
 }
 
 impl Drop for Inner {
-    /// Lets the writer finish what is queued, and waits for it: then the lock falls.
+    /// Lets the writer finish what is queued, and waits for it: then the lock falls. Readers go first, so that the writer is
+    /// the last to close and takes the WAL into the database.
     fn drop(&mut self) {
+        self.readers.close();
         drop(self.queue.take());
         let writer = self
             .writer

@@ -104,6 +104,10 @@ impl Readers {
         }
     }
 
+    pub(super) fn close(&mut self) {
+        self.pool.clear();
+    }
+
     fn free(&self) -> Option<MutexGuard<'_, Connection>> {
         let start = self.next.fetch_add(1, Ordering::Relaxed);
         let mut order = self
