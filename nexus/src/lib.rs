@@ -11,5 +11,6 @@ pub mod policy;
 pub mod problem;
 pub mod random;
 pub mod release;
+mod ssh;
 pub mod store;
 pub mod wake;
