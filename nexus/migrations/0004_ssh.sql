@@ -6,13 +6,23 @@ CREATE TABLE ssh_ca (
     name        TEXT    NOT NULL,
     created     INTEGER NOT NULL,
     next_serial INTEGER NOT NULL,
-    user_krl    INTEGER NOT NULL,
-    host_krl    INTEGER NOT NULL,
     log_index   INTEGER NOT NULL,
     mac         BLOB    NOT NULL,
     UNIQUE (tenant, name)
 ) STRICT;
 CREATE INDEX ssh_ca_tenant ON ssh_ca (tenant);
+
+CREATE TABLE ssh_krl (
+    ca        TEXT    NOT NULL,
+    kind      TEXT    NOT NULL,
+    version   INTEGER NOT NULL,
+    epoch     INTEGER NOT NULL,
+    entries   BLOB    NOT NULL,
+    log_index INTEGER NOT NULL,
+    mac       BLOB    NOT NULL,
+    PRIMARY KEY (ca, kind)
+) STRICT;
+CREATE INDEX ssh_krl_ca ON ssh_krl (ca);
 
 CREATE TABLE ssh_push (
     device    TEXT    NOT NULL,
@@ -84,8 +94,6 @@ CREATE INDEX certificate_tenant ON certificate (tenant);
 CREATE INDEX certificate_ca ON certificate (ca);
 CREATE INDEX certificate_device ON certificate (device);
 CREATE INDEX certificate_request ON certificate (request);
--- Which revoked ones a list must hold: a hint for finding rows, each of which is then checked.
-CREATE INDEX certificate_revoked ON certificate (ca, state, valid_before);
 
 -- What a host last reported of its manifest: the reporter's word, which decides nothing.
 CREATE TABLE host_report (

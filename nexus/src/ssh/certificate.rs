@@ -1,11 +1,12 @@
 //! OpenSSH certificates (PROTOCOL.certkeys), made with `ssh-key` and nothing looser than it need be: principals are never
 //! empty, a user certificate gets a terminal and nothing else, a host certificate gets no extension at all.
 
-use ed25519_dalek::SigningKey;
+use assay_attest::key::PublicKey as Public;
 use ssh_key::certificate::{Builder, CertType};
-use ssh_key::private::{Ed25519Keypair, KeypairData};
-use ssh_key::public::KeyData;
-use ssh_key::{Algorithm, EcdsaCurve, PrivateKey, PublicKey};
+use ssh_key::public::{Ed25519PublicKey, KeyData};
+use ssh_key::{Algorithm, EcdsaCurve, PublicKey, Signature};
+
+use crate::keys::Signer;
 
 /// Why a certificate can't be made.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -62,7 +63,7 @@ pub(crate) fn read_public_key(line: &str) -> Result<PublicKey, CertificateFault>
 
 /// Signs a user certificate and gives its line. `nonce` is 32 fresh random bytes.
 pub(crate) fn user(
-    signer: &SigningKey,
+    signer: &dyn Signer,
     key: &KeyData,
     t: &Template<'_>,
     options: &UserOptions,
@@ -87,7 +88,7 @@ pub(crate) fn user(
 
 /// Signs a host certificate and gives its line. `nonce` is 32 fresh random bytes.
 pub(crate) fn host(
-    signer: &SigningKey,
+    signer: &dyn Signer,
     key: &KeyData,
     t: &Template<'_>,
     nonce: [u8; 32],
@@ -98,7 +99,7 @@ pub(crate) fn host(
 /// The public key line of an Ed25519 CA key.
 pub(crate) fn ca_public_line(public: &[u8; 32], comment: &str) -> Result<String, CertificateFault> {
     PublicKey::new(
-        KeyData::Ed25519(ssh_key::public::Ed25519PublicKey(*public)),
+        KeyData::Ed25519(Ed25519PublicKey(*public)),
         comment,
     )
     .to_openssh()
@@ -125,14 +126,31 @@ fn builder(
     Ok(b)
 }
 
-fn finish(builder: Builder, signer: &SigningKey) -> Result<String, CertificateFault> {
-    let key =
-        PrivateKey::new(KeypairData::Ed25519(Ed25519Keypair::from(signer)), "").map_err(encode)?;
-    builder
-        .sign(&key)
-        .map_err(encode)?
-        .to_openssh()
-        .map_err(encode)
+fn finish(builder: Builder, signer: &dyn Signer) -> Result<String, CertificateFault> {
+    let Public::Ed25519(public) = signer.public() else {
+        return Err(CertificateFault::Encode("an SSH CA key is Ed25519".to_owned()));
+    };
+    let signer = CaSigner { signer, public: *public };
+    builder.sign(&signer).map_err(encode)?.to_openssh().map_err(encode)
+}
+
+/// A signer, as `ssh-key` wants one.
+struct CaSigner<'a> {
+    signer: &'a dyn Signer,
+    public: [u8; 32],
+}
+
+impl signature::Signer<Signature> for CaSigner<'_> {
+    fn try_sign(&self, message: &[u8]) -> Result<Signature, signature::Error> {
+        let raw = self.signer.sign(message).map_err(|_| signature::Error::new())?;
+        Signature::new(Algorithm::Ed25519, raw.to_vec()).map_err(|_| signature::Error::new())
+    }
+}
+
+impl From<&CaSigner<'_>> for KeyData {
+    fn from(signer: &CaSigner<'_>) -> Self {
+        Self::Ed25519(Ed25519PublicKey(signer.public))
+    }
 }
 
 #[expect(

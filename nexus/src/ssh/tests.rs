@@ -4,7 +4,8 @@ use super::certificate::{
     CertificateFault, Template, UserOptions, ca_public_line, host, read_public_key, user,
 };
 use super::krl::Revoked;
-use ed25519_dalek::SigningKey;
+use crate::keys::{Signer, SoftwareSigner};
+use assay_attest::key::PublicKey as Public;
 use std::path::Path;
 use std::process::Command;
 
@@ -42,7 +43,7 @@ fn template<'a>(serial: u64, principals: &'a [String]) -> Template<'a> {
 #[test]
 fn ssh_keygen_reads_what_was_signed() {
     let dir = tempfile::tempdir().unwrap();
-    let ca = SigningKey::from_bytes(&[7; 32]);
+    let ca = SoftwareSigner::from_seed(&[7; 32]).unwrap();
     let key = read_public_key(&subject(dir.path(), &["-t", "ecdsa", "-b", "256"])).unwrap();
     let principals = vec!["root@h-aaaaaaaaaaaaaaaaaaaaaaaaaa".to_owned()];
     let line = user(
@@ -100,7 +101,7 @@ fn ssh_keygen_reads_what_was_signed() {
 #[test]
 fn a_certificate_without_principals_is_not_made() {
     let dir = tempfile::tempdir().unwrap();
-    let ca = SigningKey::from_bytes(&[7; 32]);
+    let ca = SoftwareSigner::from_seed(&[7; 32]).unwrap();
     let key = read_public_key(&subject(dir.path(), &["-t", "ed25519"])).unwrap();
     for principals in [vec![], vec![String::new()]] {
         let made = user(
@@ -132,12 +133,13 @@ fn other_kinds_of_keys_are_refused_by_name() {
 fn ssh_keygen_finds_revoked_what_was_revoked_and_nothing_else() {
     let dir = tempfile::tempdir().unwrap();
     let (ca, other) = (
-        SigningKey::from_bytes(&[7; 32]),
-        SigningKey::from_bytes(&[8; 32]),
+        SoftwareSigner::from_seed(&[7; 32]).unwrap(),
+        SoftwareSigner::from_seed(&[8; 32]).unwrap(),
     );
     let key = read_public_key(&subject(dir.path(), &["-t", "ed25519"])).unwrap();
-    let blob = |k: &SigningKey| {
-        let line = ca_public_line(&k.verifying_key().to_bytes(), "ca").unwrap();
+    let blob = |k: &SoftwareSigner| {
+        let Public::Ed25519(public) = k.public() else { panic!("not Ed25519") };
+        let line = ca_public_line(public, "ca").unwrap();
         ssh_key::PublicKey::from_openssh(&line)
             .unwrap()
             .to_bytes()

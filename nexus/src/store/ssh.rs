@@ -21,12 +21,39 @@ crate::trust_row! {
             created: Timestamp,
             /// The serial of the next certificate, whichever key signs it.
             next_serial: u64,
-            /// Grows with each revocation of a user certificate: the version of the list that hosts get.
-            user_krl: u64,
-            /// Grows with each revocation of a host certificate: the version of the list that clients get.
-            host_krl: u64,
         }
         index { tenant }
+    }
+}
+
+crate::column_enum! {
+    /// Which list of revoked certificates.
+    pub enum KrlKind {
+        /// The one that hosts get: user certificates.
+        User = "user",
+        /// The one that clients get: host certificates.
+        Host = "host",
+    }
+}
+
+crate::trust_row! {
+    /// What is revoked of one CA and has not run out. One row, so that no entry can be hidden from it unnoticed (I12).
+    pub struct KrlRow in "ssh_krl" {
+        key {
+            /// The CA.
+            ca: SshCaId,
+            /// Which list.
+            kind: KrlKind,
+        }
+        columns {
+            /// Grows with each change.
+            version: u64,
+            /// Grows with each revocation, but not with the trial login's own: what makes a new manifest.
+            epoch: u64,
+            /// 48 bytes each: signer (32), serial and end of the certificate in seconds, 8 bytes each, big-endian.
+            entries: Vec<u8>,
+        }
+        index { ca }
     }
 }
 
