@@ -11,6 +11,7 @@ CREATE TABLE ssh_ca (
     UNIQUE (tenant, name)
 ) STRICT;
 CREATE INDEX ssh_ca_tenant ON ssh_ca (tenant);
+CREATE INDEX ssh_ca_name ON ssh_ca (name);
 
 CREATE TABLE ssh_krl (
     ca        TEXT    NOT NULL,
@@ -50,9 +51,9 @@ CREATE TABLE host (
     state      TEXT    NOT NULL,
     created    INTEGER NOT NULL,
     log_index  INTEGER NOT NULL,
-    mac        BLOB    NOT NULL,
-    UNIQUE (tenant, name)
+    mac        BLOB    NOT NULL
 ) STRICT;
+CREATE INDEX host_name ON host (name);
 CREATE INDEX host_tenant ON host (tenant);
 CREATE INDEX host_device ON host (device);
 
@@ -65,6 +66,7 @@ CREATE TABLE manifest (
     not_after   INTEGER NOT NULL,
     issued      INTEGER NOT NULL,
     certificate TEXT    NOT NULL,
+    removes     INTEGER NOT NULL,
     log_index   INTEGER NOT NULL,
     mac         BLOB    NOT NULL
 ) STRICT;

@@ -3,8 +3,10 @@
 pub mod app;
 pub mod clock;
 pub mod config;
+mod delivery;
 pub mod http;
 pub mod keys;
+mod manifest;
 pub mod metrics;
 pub mod op;
 pub mod policy;

@@ -67,6 +67,7 @@ pub mod rows;
 pub mod secrets;
 pub mod signing_key;
 mod sweep;
+pub mod ssh;
 pub mod tenant;
 pub mod token;
 mod tx;

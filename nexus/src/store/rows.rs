@@ -7,6 +7,7 @@ use super::people::{Door, GrantRow, InviteRow, OperatorKey, OperatorRow};
 use super::references::Reference;
 use super::secrets::{Bypass, Secret};
 use super::signing_key::SigningKey;
+use super::ssh::{CertificateRow, HostRow, KrlRow, ManifestRow, PushRow, SshCaRow};
 use super::tenant::Tenant;
 use super::token::Token;
 use super::{ColumnSpec, TrustRow};
@@ -52,4 +53,10 @@ pub const ROW_TYPES: &[RowType] = &[
     row_type::<Reference>(),
     row_type::<Secret>(),
     row_type::<Bypass>(),
+    row_type::<SshCaRow>(),
+    row_type::<KrlRow>(),
+    row_type::<PushRow>(),
+    row_type::<HostRow>(),
+    row_type::<ManifestRow>(),
+    row_type::<CertificateRow>(),
 ];

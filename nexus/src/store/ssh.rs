@@ -22,7 +22,7 @@ crate::trust_row! {
             /// The serial of the next certificate, whichever key signs it.
             next_serial: u64,
         }
-        index { tenant }
+        index { tenant, name }
     }
 }
 
@@ -106,7 +106,7 @@ crate::trust_row! {
         columns {
             /// Whose.
             tenant: TenantId,
-            /// What people call it; unique in the tenant.
+            /// What people call it; unique among the paired hosts of the tenant.
             name: String,
             /// The device in front of it.
             device: DeviceId,
@@ -127,7 +127,7 @@ crate::trust_row! {
             /// Since when.
             created: Timestamp,
         }
-        index { tenant, device }
+        index { tenant, name, device }
     }
 }
 
@@ -153,6 +153,8 @@ crate::trust_row! {
             issued: Timestamp,
             /// The id of the host certificate in it; empty where there is none.
             certificate: String,
+            /// Whether it only took away from the one before, and so passes no gate.
+            removes: bool,
         }
         index { }
     }
