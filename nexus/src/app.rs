@@ -33,6 +33,8 @@ pub struct App {
     pub wake: WakeHub,
     /// Proofs for reads, seen once.
     pub replay: MemoryReplay,
+    /// SHA-256 of the SubjectPublicKeyInfo of the TLS root in use: the nexus id.
+    pub nexus_id: [u8; 32],
     /// When this process began to remember them.
     pub started: Timestamp,
 }

@@ -16,7 +16,9 @@ pub(crate) fn keys(rows: &impl Rows) -> Result<DeliveryKeys, Problem> {
     let mut current = None;
     let mut next = None;
     for key in signing_key::published(rows, "", PURPOSE)? {
-        let public = raw(&key.public().map_err(|e| Problem::from(Fault::Internal).step(e.code()))?)?;
+        let public = raw(&key
+            .public()
+            .map_err(|e| Problem::from(Fault::Internal).step(e.code()))?)?;
         match key.state {
             KeyState::Active => current = Some(public),
             KeyState::Prepared => next = Some(public),
@@ -31,7 +33,10 @@ pub(crate) fn keys(rows: &impl Rows) -> Result<DeliveryKeys, Problem> {
 pub(crate) fn sign<T: Document>(rows: &impl Rows, document: &T) -> Result<Vec<u8>, Problem> {
     let key = signing_key::active(rows, "", PURPOSE)?;
     let key = key.ok_or_else(|| Problem::from(Fault::Internal).step("delivery.no_key"))?;
-    let signer = key.signer(rows.keys().at_rest()).map_err(|e| Problem::from(Fault::Internal).step(e.code()))?;
+    let signer = key
+        .signer(rows.keys().at_rest())
+        .map_err(|e| Problem::from(Fault::Internal).step(e.code()))?;
     let public = raw(signer.public())?;
-    sign_document(document, &public, |m| signer.sign(m)).map_err(|e| Problem::from(Fault::Internal).step(e.to_string()))
+    sign_document(document, &public, |m| signer.sign(m))
+        .map_err(|e| Problem::from(Fault::Internal).step(e.to_string()))
 }

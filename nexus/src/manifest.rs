@@ -19,7 +19,8 @@ use crate::ssh::certificate::{self, Template, UserOptions, read_public_key};
 use crate::store::devices::{Device, Lifecycle, Words};
 use crate::store::signing_key::KeyState;
 use crate::store::ssh::{
-    CertificateKind, CertificateRow, CertificateState, HostRow, HostState, KrlKind, ManifestRow, PushRow, PushState, SshCaRow,
+    CertificateKind, CertificateRow, CertificateState, HostRow, HostState, KrlKind, ManifestRow,
+    PushRow, PushState, SshCaRow,
 };
 use crate::store::{Change, Rows, StoreFault, Writes};
 
@@ -58,7 +59,10 @@ pub(crate) enum Need {
 }
 
 /// The hosts behind a device whose pairing stands.
-pub(crate) fn hosts_behind(rows: &impl Rows, device: &DeviceId) -> Result<Vec<HostRow>, StoreFault> {
+pub(crate) fn hosts_behind(
+    rows: &impl Rows,
+    device: &DeviceId,
+) -> Result<Vec<HostRow>, StoreFault> {
     let mut hosts: Vec<HostRow> = rows.find("device", device)?;
     hosts.retain(|h| h.state == HostState::Paired);
     Ok(hosts)
@@ -87,9 +91,15 @@ fn is_dead(device: &Device) -> bool {
 
 /// Reads what `host` is to trust at `now`.
 pub(crate) fn plan(rows: &impl Rows, host: HostRow, now: Timestamp) -> Result<Plan, Problem> {
-    let device: Device = rows.get(&host.device)?.ok_or(Fault::NotFound { what: "dpu" })?;
+    let device: Device = rows
+        .get(&host.device)?
+        .ok_or(Fault::NotFound { what: "dpu" })?;
     let before: Option<ManifestRow> = rows.get(&host.id)?;
-    let cas = if is_dead(&device) { Vec::new() } else { pushed(rows, &host.device)? };
+    let cas = if is_dead(&device) {
+        Vec::new()
+    } else {
+        pushed(rows, &host.device)?
+    };
     let mut user_cas = Vec::new();
     for row in &cas {
         for key in ca::trusted(rows, row, KrlKind::User)? {
@@ -100,7 +110,11 @@ pub(crate) fn plan(rows: &impl Rows, host: HostRow, now: Timestamp) -> Result<Pl
         .logins
         .iter()
         .map(|login| {
-            let own = if cas.is_empty() { Vec::new() } else { vec![format!("{login}@{}", host.id)] };
+            let own = if cas.is_empty() {
+                Vec::new()
+            } else {
+                vec![format!("{login}@{}", host.id)]
+            };
             (login.to_owned(), own)
         })
         .collect();
@@ -109,22 +123,43 @@ pub(crate) fn plan(rows: &impl Rows, host: HostRow, now: Timestamp) -> Result<Pl
         _ => None,
     };
     let stands = |c: &CertificateRow| {
-        c.state == CertificateState::Valid && c.valid_before > now && cas.iter().any(|ca| ca.id == c.ca)
+        c.state == CertificateState::Valid
+            && c.valid_before > now
+            && cas.iter().any(|ca| ca.id == c.ca)
     };
     let certificate = held.filter(stands);
     let half = HOST_CERTIFICATE_MILLIS / 2;
     let certificate_due = !cas.is_empty()
-        && certificate.as_ref().is_none_or(|c| c.valid_before <= now.plus_millis(half))
-        || certificate.as_ref().is_some_and(|c| signer_is_old(rows, &cas, c).unwrap_or(true));
+        && certificate
+            .as_ref()
+            .is_none_or(|c| c.valid_before <= now.plus_millis(half))
+        || certificate
+            .as_ref()
+            .is_some_and(|c| signer_is_old(rows, &cas, c).unwrap_or(true));
     // Lists go on for CAs that were withdrawn, so that a host that still trusts them for a moment hears of revocations.
     let ids: Vec<SshCaId> = cas.iter().map(|c| c.id.clone()).collect();
     let epochs = ca::epochs(rows, &ids)?;
-    Ok(Plan { host, cas, user_cas, principals, certificate, certificate_due, epochs, before })
+    Ok(Plan {
+        host,
+        cas,
+        user_cas,
+        principals,
+        certificate,
+        certificate_due,
+        epochs,
+        before,
+    })
 }
 
 /// Whether a host certificate is by a key that signs no more: it is renewed while both are trusted.
-fn signer_is_old(rows: &impl Rows, cas: &[SshCaRow], certificate: &CertificateRow) -> Result<bool, Problem> {
-    let Some(row) = cas.iter().find(|c| c.id == certificate.ca) else { return Ok(true) };
+fn signer_is_old(
+    rows: &impl Rows,
+    cas: &[SshCaRow],
+    certificate: &CertificateRow,
+) -> Result<bool, Problem> {
+    let Some(row) = cas.iter().find(|c| c.id == certificate.ca) else {
+        return Ok(true);
+    };
     for key in ca::trusted(rows, row, KrlKind::Host)? {
         if key.state == KeyState::Active {
             return Ok(key.public.as_slice() != certificate.signer.as_slice());
@@ -137,12 +172,19 @@ impl Plan {
     /// What is needed; `grace` is how long a host keeps what it has beyond `fresh_until`.
     pub(crate) fn need(&self, now: Timestamp, grace: u64) -> Need {
         let Some(before) = &self.before else {
-            return if self.cas.is_empty() { Need::Nothing } else { Need::Give };
+            return if self.cas.is_empty() {
+                Need::Nothing
+            } else {
+                Need::Give
+            };
         };
         let had = files_of(before).unwrap_or_else(empty_files);
         let adds = self.certificate_due
             || self.user_cas.iter().any(|ca| !had.user_cas.contains(ca))
-            || self.principals.iter().any(|(login, own)| own.iter().any(|p| !had.principals.get(login).is_some_and(|h| h.contains(p))));
+            || self.principals.iter().any(|(login, own)| {
+                own.iter()
+                    .any(|p| !had.principals.get(login).is_some_and(|h| h.contains(p)))
+            });
         let is_old = before.not_after <= now.plus_millis(grace / 2);
         if adds || (is_old && !self.cas.is_empty()) {
             Need::Give
@@ -181,7 +223,11 @@ impl Plan {
 
     /// Without what would be given: what may go to a device that is not fresh.
     pub(crate) fn only_removing(mut self) -> Self {
-        let had = self.before.as_ref().and_then(files_of).unwrap_or_else(empty_files);
+        let had = self
+            .before
+            .as_ref()
+            .and_then(files_of)
+            .unwrap_or_else(empty_files);
         self.user_cas.retain(|ca| had.user_cas.contains(ca));
         for (login, own) in &mut self.principals {
             own.retain(|p| had.principals.get(login).is_some_and(|h| h.contains(p)));
@@ -202,7 +248,12 @@ impl Plan {
 }
 
 /// Signs the next manifest. `permit` is there where something is given; without one it lasts no longer than the one before.
-pub(crate) fn make(c: &mut Change<'_, '_>, app: &App, mut plan: Plan, permit: Option<&Permit>) -> Result<ManifestRow, Problem> {
+pub(crate) fn make(
+    c: &mut Change<'_, '_>,
+    app: &App,
+    mut plan: Plan,
+    permit: Option<&Permit>,
+) -> Result<ManifestRow, Problem> {
     let now = c.now();
     if permit.is_none() {
         plan = plan.only_removing();
@@ -210,25 +261,57 @@ pub(crate) fn make(c: &mut Change<'_, '_>, app: &App, mut plan: Plan, permit: Op
     if plan.certificate_due && permit.is_some() {
         plan.certificate = sign_host(c, app, &plan)?.or(plan.certificate);
     }
-    let had = plan.before.as_ref().and_then(files_of).unwrap_or_else(empty_files);
-    let changed = plan.before.as_ref().is_none_or(|b| b.content != plan.digest());
+    let had = plan
+        .before
+        .as_ref()
+        .and_then(files_of)
+        .unwrap_or_else(empty_files);
+    let changed = plan
+        .before
+        .as_ref()
+        .is_none_or(|b| b.content != plan.digest());
     let trial = if changed { trial(c, app, &plan)? } else { None };
     let files = Files {
         user_cas: plan.user_cas.clone(),
-        krl: if changed { ca::krl(c, &plan.epochs.iter().map(|e| e.0.clone()).collect::<Vec<_>>(), KrlKind::User, now)? } else { had.krl },
+        krl: if changed {
+            ca::krl(
+                c,
+                &plan.epochs.iter().map(|e| e.0.clone()).collect::<Vec<_>>(),
+                KrlKind::User,
+                now,
+            )?
+        } else {
+            had.krl
+        },
         principals: plan.principals.clone(),
         host_certificate: plan.certificate.as_ref().map(|r| r.line.clone()),
     };
     let not_after = match permit {
         Some(permit) => permit.limit(fresh_end(permit, now).plus_millis(app.config.outage_grace)),
         // What only removes ends no later than what is there; a host that had none, or whose had run out, is shut at once.
-        None => plan.before.as_ref().map_or(now, |b| b.not_after).max(now.plus_millis(1)),
+        None => plan
+            .before
+            .as_ref()
+            .map_or(now, |b| b.not_after)
+            .max(now.plus_millis(1)),
     };
-    let sequence = plan.sequence().checked_add(1).ok_or_else(|| Problem::from(Fault::Internal).step("manifest.sequence"))?;
+    let sequence = plan
+        .sequence()
+        .checked_add(1)
+        .ok_or_else(|| Problem::from(Fault::Internal).step("manifest.sequence"))?;
     let delivery_keys = crate::delivery::keys(c)?;
     let host_id: HostId = plan.host.id.clone();
-    let body = serde_json::to_vec(&files).map_err(|e| Problem::from(Fault::Internal).step(e.to_string()))?;
-    let manifest = Manifest { host_id: host_id.clone(), sequence, issued: now, not_after, delivery_keys, files, trial };
+    let body = serde_json::to_vec(&files)
+        .map_err(|e| Problem::from(Fault::Internal).step(e.to_string()))?;
+    let manifest = Manifest {
+        host_id: host_id.clone(),
+        sequence,
+        issued: now,
+        not_after,
+        delivery_keys,
+        files,
+        trial,
+    };
     let signed = crate::delivery::sign(c, &manifest)?;
     let row = ManifestRow {
         host: host_id,
@@ -238,10 +321,18 @@ pub(crate) fn make(c: &mut Change<'_, '_>, app: &App, mut plan: Plan, permit: Op
         signed,
         not_after,
         issued: now,
-        certificate: plan.certificate.as_ref().map(|r| r.id.clone()).unwrap_or_default(),
+        certificate: plan
+            .certificate
+            .as_ref()
+            .map(|r| r.id.clone())
+            .unwrap_or_default(),
         removes: permit.is_none(),
     };
-    if plan.before.is_some() { c.update(&row)? } else { c.insert(&row)? }
+    if plan.before.is_some() {
+        c.update(&row)?
+    } else {
+        c.insert(&row)?
+    }
     Ok(row)
 }
 
@@ -253,13 +344,22 @@ fn fresh_end(permit: &Permit, now: Timestamp) -> Timestamp {
     ends.min().unwrap_or(now)
 }
 
-fn sign_host(c: &mut Change<'_, '_>, app: &App, plan: &Plan) -> Result<Option<CertificateRow>, Problem> {
-    let Some(row) = plan.cas.first() else { return Ok(None) };
+fn sign_host(
+    c: &mut Change<'_, '_>,
+    app: &App,
+    plan: &Plan,
+) -> Result<Option<CertificateRow>, Problem> {
+    let Some(row) = plan.cas.first() else {
+        return Ok(None);
+    };
     let key = read_public_key(&plan.host.sshd_key)?;
     let signer = ca::signer(c, row, KrlKind::Host)?;
     let serial = ca::take_serial(c, &row.id)?;
     let now = c.now();
-    let (valid_after, valid_before) = (now.minus_millis(BACKDATE_MILLIS), now.plus_millis(HOST_CERTIFICATE_MILLIS));
+    let (valid_after, valid_before) = (
+        now.minus_millis(BACKDATE_MILLIS),
+        now.plus_millis(HOST_CERTIFICATE_MILLIS),
+    );
     let key_id = format!("{}/{serial}", plan.host.id);
     let principals = plan.host.principals.to_vec();
     let template = Template {
@@ -294,7 +394,9 @@ fn sign_host(c: &mut Change<'_, '_>, app: &App, plan: &Plan) -> Result<Option<Ce
 
 /// Two certificates for the trial key: one that must open the door, and one that is in the list already.
 fn trial(c: &mut Change<'_, '_>, app: &App, plan: &Plan) -> Result<Option<Trial>, Problem> {
-    let (Some(row), Some(login)) = (plan.cas.first(), plan.host.logins.iter().next()) else { return Ok(None) };
+    let (Some(row), Some(login)) = (plan.cas.first(), plan.host.logins.iter().next()) else {
+        return Ok(None);
+    };
     let key = read_public_key(&plan.host.trial_key)?;
     let signer = ca::signer(c, row, KrlKind::User)?;
     let now = c.now();
@@ -303,7 +405,10 @@ fn trial(c: &mut Change<'_, '_>, app: &App, plan: &Plan) -> Result<Option<Trial>
     for state in [CertificateState::Valid, CertificateState::Revoked] {
         let serial = ca::take_serial(c, &row.id)?;
         let key_id = format!("trial/{}/{serial}", plan.host.id);
-        let (valid_after, valid_before) = (now.minus_millis(BACKDATE_MILLIS), now.plus_millis(TRIAL_MILLIS));
+        let (valid_after, valid_before) = (
+            now.minus_millis(BACKDATE_MILLIS),
+            now.plus_millis(TRIAL_MILLIS),
+        );
         let template = Template {
             serial,
             key_id: &key_id,
@@ -311,7 +416,13 @@ fn trial(c: &mut Change<'_, '_>, app: &App, plan: &Plan) -> Result<Option<Trial>
             valid_after: valid_after.as_secs(),
             valid_before: valid_before.as_secs(),
         };
-        let line = certificate::user(&signer, key.key_data(), &template, &UserOptions::Trial, app.random.bytes()?)?;
+        let line = certificate::user(
+            &signer,
+            key.key_data(),
+            &template,
+            &UserOptions::Trial,
+            app.random.bytes()?,
+        )?;
         lines.push(line.clone());
         let made = CertificateRow {
             id: String::new(),
@@ -335,7 +446,11 @@ fn trial(c: &mut Change<'_, '_>, app: &App, plan: &Plan) -> Result<Option<Trial>
         ca::keep(c, made)?;
     }
     let [good, revoked] = <[String; 2]>::try_from(lines).map_err(|_| Fault::Internal)?;
-    Ok(Some(Trial { key: plan.host.trial_key.clone(), good, revoked }))
+    Ok(Some(Trial {
+        key: plan.host.trial_key.clone(),
+        good,
+        revoked,
+    }))
 }
 
 fn files_of(row: &ManifestRow) -> Option<Files> {
@@ -343,12 +458,23 @@ fn files_of(row: &ManifestRow) -> Option<Files> {
 }
 
 fn empty_files() -> Files {
-    Files { user_cas: Vec::new(), krl: Vec::new(), principals: BTreeMap::new(), host_certificate: None }
+    Files {
+        user_cas: Vec::new(),
+        krl: Vec::new(),
+        principals: BTreeMap::new(),
+        host_certificate: None,
+    }
 }
 
 /// The hosts behind a device for which something waits that may leave now: for whoever wakes its agent.
-pub(crate) fn waiting(rows: &impl Rows, device: &Device, now: Timestamp, grace: u64) -> Result<Vec<HostId>, Problem> {
-    let fresh = device.lifecycle == Lifecycle::Active && crate::release::standing(rows, device, now)?.is_ok();
+pub(crate) fn waiting(
+    rows: &impl Rows,
+    device: &Device,
+    now: Timestamp,
+    grace: u64,
+) -> Result<Vec<HostId>, Problem> {
+    let fresh = device.lifecycle == Lifecycle::Active
+        && crate::release::standing(rows, device, now)?.is_ok();
     let mut waiting = Vec::new();
     for host in hosts_behind(rows, &device.id)? {
         let plan = plan(rows, host, now)?;
@@ -367,7 +493,9 @@ pub(crate) fn waiting(rows: &impl Rows, device: &Device, now: Timestamp, grace: 
 impl Plan {
     /// Whether it takes anything away from what the host has; of a plan that gives nothing.
     pub(crate) fn removes(&self) -> bool {
-        self.before.as_ref().is_some_and(|b| b.content != self.digest())
+        self.before
+            .as_ref()
+            .is_some_and(|b| b.content != self.digest())
     }
 
     /// The host.
@@ -378,9 +506,15 @@ impl Plan {
     /// Seconds until the agent should ask again.
     pub(crate) fn renew_in(&self, row: Option<&ManifestRow>, now: Timestamp, grace: u64) -> u32 {
         let manifest = row.map(|r| r.not_after.minus_millis(grace / 2));
-        let certificate = self.certificate.as_ref().map(|c| c.valid_before.minus_millis(HOST_CERTIFICATE_MILLIS / 2));
+        let certificate = self
+            .certificate
+            .as_ref()
+            .map(|c| c.valid_before.minus_millis(HOST_CERTIFICATE_MILLIS / 2));
         let at = [manifest, certificate].into_iter().flatten().min();
-        let millis = at.and_then(|at| at.millis_since(now)).unwrap_or(0).clamp(60_000, 3_600_000);
+        let millis = at
+            .and_then(|at| at.millis_since(now))
+            .unwrap_or(0)
+            .clamp(60_000, 3_600_000);
         u32::try_from(millis / 1000).unwrap_or(3600)
     }
 }

@@ -16,7 +16,10 @@ use crate::release::{Class, Clearance, Permit, refuse};
 use crate::ssh::ca;
 use crate::ssh::certificate::{self, Template, UserOptions, read_public_key};
 use crate::store::devices::Words;
-use crate::store::ssh::{CertificateKind, CertificateRow, CertificateState, HostRow, KrlKind, SshCaRow, parse_certificate_id};
+use crate::store::ssh::{
+    CertificateKind, CertificateRow, CertificateState, HostRow, KrlKind, SshCaRow,
+    parse_certificate_id,
+};
 use crate::store::{Rows, StoreFault, Tx, Writes};
 
 /// The longest lifetime of a user certificate, in milliseconds.
@@ -35,36 +38,69 @@ struct Wanted {
     request: String,
 }
 
-pub(crate) async fn sign_certificate(ctx: Ctx, ask: CertificateAsk) -> Result<Changed<Certificate>, Problem> {
+pub(crate) async fn sign_certificate(
+    ctx: Ctx,
+    ask: CertificateAsk,
+) -> Result<Changed<Certificate>, Problem> {
     let wanted = parse(&ctx, &ask)?;
-    ctx.settle(Target::Route, move |tx, act| sign(tx, act, &wanted)).await
+    ctx.settle(Target::Route, move |tx, act| sign(tx, act, &wanted))
+        .await
 }
 
 fn parse(ctx: &Ctx, ask: &CertificateAsk) -> Result<Wanted, Problem> {
     let key = read_public_key(&ask.public_key)?;
     let count = |what: &'static str, n: usize| {
-        if (1..=16).contains(&n) { Ok(()) } else { Err(Problem::from(Fault::Value { what, why: "give 1 to 16".to_owned() })) }
+        if (1..=16).contains(&n) {
+            Ok(())
+        } else {
+            Err(Problem::from(Fault::Value {
+                what,
+                why: "give 1 to 16".to_owned(),
+            }))
+        }
     };
     count("`hosts`", ask.hosts.len())?;
     count("`logins`", ask.logins.len())?;
-    let mut logins = ask.logins.iter().map(|l| words::login(l)).collect::<Result<Vec<_>, _>>()?;
+    let mut logins = ask
+        .logins
+        .iter()
+        .map(|l| words::login(l))
+        .collect::<Result<Vec<_>, _>>()?;
     logins.sort_unstable();
     logins.dedup();
-    let millis = ask.lifetime.map_or(MAX_MILLIS, |s| u64::from(s).saturating_mul(1000));
+    let millis = ask
+        .lifetime
+        .map_or(MAX_MILLIS, |s| u64::from(s).saturating_mul(1000));
     if !(MIN_MILLIS..=MAX_MILLIS).contains(&millis) {
-        return Err(Fault::Value { what: "`lifetime`", why: "give 60 to 28800 seconds".to_owned() }.into());
+        return Err(Fault::Value {
+            what: "`lifetime`",
+            why: "give 60 to 28800 seconds".to_owned(),
+        }
+        .into());
     }
     let plain = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit();
     if !(16..=64).contains(&ask.idempotency_key.len()) || !ask.idempotency_key.bytes().all(plain) {
-        return Err(Fault::Value { what: "`idempotency_key`", why: "write 16 to 64 characters of a-z, 0-9".to_owned() }.into());
+        return Err(Fault::Value {
+            what: "`idempotency_key`",
+            why: "write 16 to 64 characters of a-z, 0-9".to_owned(),
+        }
+        .into());
     }
     let request = format!("{}/{}", ctx.caller.person()?.id, ask.idempotency_key);
-    Ok(Wanted { key, hosts: ask.hosts.clone(), logins, millis, request })
+    Ok(Wanted {
+        key,
+        hosts: ask.hosts.clone(),
+        logins,
+        millis,
+        request,
+    })
 }
 
 fn sign(tx: &mut Tx<'_>, act: &Act<'_>, wanted: &Wanted) -> Result<Settled<Certificate>, Problem> {
     let person = act.caller.person()?;
-    let ca: SshCaRow = tx.get(act.target.id.as_str())?.ok_or(Fault::NotFound { what: "ssh ca" })?;
+    let ca: SshCaRow = tx
+        .get(act.target.id.as_str())?
+        .ok_or(Fault::NotFound { what: "ssh ca" })?;
     let hosts = hosts(tx, act, &ca, wanted)?;
     let mut devices: Vec<DeviceId> = hosts.iter().map(|h| h.device.clone()).collect();
     devices.sort_unstable();
@@ -75,20 +111,32 @@ fn sign(tx: &mut Tx<'_>, act: &Act<'_>, wanted: &Wanted) -> Result<Settled<Certi
     };
     let principals: Vec<String> = hosts
         .iter()
-        .flat_map(|h| wanted.logins.iter().map(move |login| format!("{login}@{}", h.id)))
+        .flat_map(|h| {
+            wanted
+                .logins
+                .iter()
+                .map(move |login| format!("{login}@{}", h.id))
+        })
         .collect();
     let bypass_id = permit.clearances().iter().find_map(|c| match c {
         Clearance::Bypassed(b) => Some(b.bypass().clone()),
         Clearance::Fresh(_) => None,
     });
     let now = tx.now();
-    if let Some(row) = tx.find::<CertificateRow>("request", wanted.request.as_str())?.into_iter().next() {
+    if let Some(row) = tx
+        .find::<CertificateRow>("request", wanted.request.as_str())?
+        .into_iter()
+        .next()
+    {
         return again(tx, act, wanted, &principals, row, &permit).map(Settled::Done);
     }
     let valid_after = now.minus_millis(BACKDATE_MILLIS);
     let valid_before = permit.limit(now.plus_millis(wanted.millis));
     let signer = ca::signer(tx, &ca, KrlKind::User)?;
-    let mut entry = act.entry().detail("principals", principals.join(" ")).detail("until", Time(valid_before).to_string());
+    let mut entry = act
+        .entry()
+        .detail("principals", principals.join(" "))
+        .detail("until", Time(valid_before).to_string());
     permit.describe(&mut entry);
     let row = tx.change(entry, |c| {
         let serial = ca::take_serial(c, &ca.id)?;
@@ -101,7 +149,13 @@ fn sign(tx: &mut Tx<'_>, act: &Act<'_>, wanted: &Wanted) -> Result<Settled<Certi
             valid_before: valid_before.as_secs(),
         };
         let nonce = act.ctx.app.random.bytes()?;
-        let line = certificate::user(&signer, wanted.key.key_data(), &template, &UserOptions::Interactive, nonce)?;
+        let line = certificate::user(
+            &signer,
+            wanted.key.key_data(),
+            &template,
+            &UserOptions::Interactive,
+            nonce,
+        )?;
         let row = CertificateRow {
             id: String::new(),
             tenant: ca.tenant.clone(),
@@ -112,7 +166,11 @@ fn sign(tx: &mut Tx<'_>, act: &Act<'_>, wanted: &Wanted) -> Result<Settled<Certi
             key_id,
             principals: Words::of(&principals),
             hosts: Words::of(hosts.iter().map(|h| h.id.as_str())),
-            device: if let [one] = devices.as_slice() { Some(one.clone()) } else { None },
+            device: if let [one] = devices.as_slice() {
+                Some(one.clone())
+            } else {
+                None
+            },
             operator: Some(person.id.clone()),
             request: wanted.request.clone(),
             valid_after,
@@ -121,10 +179,16 @@ fn sign(tx: &mut Tx<'_>, act: &Act<'_>, wanted: &Wanted) -> Result<Settled<Certi
             reason: None,
             line,
         };
-        c.entry().details.insert("serial".to_owned(), serial.to_string());
+        c.entry()
+            .details
+            .insert("serial".to_owned(), serial.to_string());
         Ok::<_, Problem>(ca::keep(c, row)?)
     })?;
-    Ok(Settled::Done(Certificate { certificate: row.line.clone(), info: info(&row, now)?, bypass_id }))
+    Ok(Settled::Done(Certificate {
+        certificate: row.line.clone(),
+        info: info(&row, now)?,
+        bypass_id,
+    }))
 }
 
 /// The same key asks again: the same certificate, judged again, as long as it is what is asked for.
@@ -143,21 +207,37 @@ fn again(
         return Err(Fault::Conflict { why }.into());
     }
     if row.state == CertificateState::Revoked || row.valid_before <= now {
-        let why = "the certificate of this idempotency key is revoked or has run out; use a new key".to_owned();
+        let why =
+            "the certificate of this idempotency key is revoked or has run out; use a new key"
+                .to_owned();
         return Err(Fault::Conflict { why }.into());
     }
-    let mut entry = act.entry().detail("serial", row.serial.to_string()).detail("again", "yes");
+    let mut entry = act
+        .entry()
+        .detail("serial", row.serial.to_string())
+        .detail("again", "yes");
     permit.describe(&mut entry);
     tx.audit(entry)?;
-    Ok(Certificate { certificate: row.line.clone(), info: info(&row, now)?, bypass_id: None })
+    Ok(Certificate {
+        certificate: row.line.clone(),
+        info: info(&row, now)?,
+        bypass_id: None,
+    })
 }
 
 fn read_public_key_of(row: &CertificateRow) -> Option<ssh_key::public::KeyData> {
-    ssh_key::Certificate::from_openssh(&row.line).ok().map(|c| c.public_key().clone())
+    ssh_key::Certificate::from_openssh(&row.line)
+        .ok()
+        .map(|c| c.public_key().clone())
 }
 
 /// The hosts, found in the caller's tenant, each of which trusts the CA, knows the logins, and is granted.
-fn hosts(tx: &mut Tx<'_>, act: &Act<'_>, ca: &SshCaRow, wanted: &Wanted) -> Result<Vec<HostRow>, Problem> {
+fn hosts(
+    tx: &mut Tx<'_>,
+    act: &Act<'_>,
+    ca: &SshCaRow,
+    wanted: &Wanted,
+) -> Result<Vec<HostRow>, Problem> {
     let person = act.caller.person()?;
     let now = tx.now();
     let mut hosts: Vec<HostRow> = Vec::new();
@@ -166,14 +246,24 @@ fn hosts(tx: &mut Tx<'_>, act: &Act<'_>, ca: &SshCaRow, wanted: &Wanted) -> Resu
         if host.tenant != ca.tenant {
             return Err(Fault::NotFound { what: "host" }.into());
         }
-        if !manifest::pushed(tx, &host.device)?.iter().any(|c| c.id == ca.id) {
-            let why = format!("host `{}` does not trust ssh ca `{}`: push it first", host.name, ca.name);
+        if !manifest::pushed(tx, &host.device)?
+            .iter()
+            .any(|c| c.id == ca.id)
+        {
+            let why = format!(
+                "host `{}` does not trust ssh ca `{}`: push it first",
+                host.name, ca.name
+            );
             return Err(Fault::Conflict { why }.into());
         }
         for login in &wanted.logins {
             if !host.logins.iter().any(|l| l == login) {
                 let why = format!("`{login}` is not a managed login of host `{}`", host.name);
-                return Err(Fault::Value { what: "`logins`", why }.into());
+                return Err(Fault::Value {
+                    what: "`logins`",
+                    why,
+                }
+                .into());
             }
             let granted = person.role != PersonRole::Operator
                 || grants::covers(tx, &person.id, &ca.id, &host.id, &host.device, login, now)?;
@@ -188,7 +278,10 @@ fn hosts(tx: &mut Tx<'_>, act: &Act<'_>, ca: &SshCaRow, wanted: &Wanted) -> Resu
     Ok(hosts)
 }
 
-pub(crate) async fn list_certificates(ctx: Ctx, ask: InTenant) -> Result<Shown<Certificates>, Problem> {
+pub(crate) async fn list_certificates(
+    ctx: Ctx,
+    ask: InTenant,
+) -> Result<Shown<Certificates>, Problem> {
     let limit = words::limit(ask.limit)?;
     ctx.read_long(Target::Tenant(ask.tenant.clone()), move |rows, act| {
         let person = act.caller.person()?;
@@ -196,21 +289,39 @@ pub(crate) async fn list_certificates(ctx: Ctx, ask: InTenant) -> Result<Shown<C
         let page: Vec<CertificateRow> = rows.page(tenant, ask.after.as_deref(), limit)?;
         let full = page.len() >= usize::try_from(limit.get()).unwrap_or(usize::MAX);
         let next = page.last().filter(|_| full).map(|c| c.id.clone());
-        let own = |c: &&CertificateRow| person.role != PersonRole::Operator || c.operator.as_ref() == Some(&person.id);
-        let items = page.iter().filter(own).filter(|c| c.kind != CertificateKind::Trial).map(|c| info(c, act.now));
-        Ok(Certificates { items: items.collect::<Result<_, _>>()?, next })
+        let own = |c: &&CertificateRow| {
+            person.role != PersonRole::Operator || c.operator.as_ref() == Some(&person.id)
+        };
+        let items = page
+            .iter()
+            .filter(own)
+            .filter(|c| c.kind != CertificateKind::Trial)
+            .map(|c| info(c, act.now));
+        Ok(Certificates {
+            items: items.collect::<Result<_, _>>()?,
+            next,
+        })
     })
     .await
 }
 
-pub(crate) async fn revoke_certificate(ctx: Ctx, ask: Reason) -> Result<Changed<CertificateInfo>, Problem> {
+pub(crate) async fn revoke_certificate(
+    ctx: Ctx,
+    ask: Reason,
+) -> Result<Changed<CertificateInfo>, Problem> {
     let reason = words::reason(&ask.reason)?;
     let app = ctx.app.clone();
     let done = ctx
         .revoke(Target::Route, move |tx, act| {
-            let mut row: CertificateRow = tx.get(act.target.id.as_str())?.ok_or(Fault::NotFound { what: "certificate" })?;
+            let mut row: CertificateRow =
+                tx.get(act.target.id.as_str())?.ok_or(Fault::NotFound {
+                    what: "certificate",
+                })?;
             if row.state == CertificateState::Revoked {
-                return Err(Fault::Conflict { why: "it is revoked already".to_owned() }.into());
+                return Err(Fault::Conflict {
+                    why: "it is revoked already".to_owned(),
+                }
+                .into());
             }
             row.state = CertificateState::Revoked;
             row.reason = Some(reason.clone());
@@ -238,7 +349,11 @@ fn info(row: &CertificateRow, now: Timestamp) -> Result<CertificateInfo, Problem
         CertificateKind::Host => "host",
         CertificateKind::User | CertificateKind::Trial => "user",
     };
-    let hosts = row.hosts.iter().map(HostId::parse).collect::<Result<_, _>>();
+    let hosts = row
+        .hosts
+        .iter()
+        .map(HostId::parse)
+        .collect::<Result<_, _>>();
     Ok(CertificateInfo {
         id: format!("{}.{}", row.ca, row.serial),
         tenant_id: row.tenant.clone(),
@@ -249,7 +364,10 @@ fn info(row: &CertificateRow, now: Timestamp) -> Result<CertificateInfo, Problem
         principals: row.principals.to_vec(),
         hosts: hosts.map_err(|_| Problem::from(Fault::Internal).step("certificate.hosts"))?,
         operator_id: row.operator.clone(),
-        device_id: row.device.clone().filter(|_| row.kind == CertificateKind::Host),
+        device_id: row
+            .device
+            .clone()
+            .filter(|_| row.kind == CertificateKind::Host),
         valid_after: Time(row.valid_after),
         valid_before: Time(row.valid_before),
         state: state.to_owned(),
@@ -259,7 +377,15 @@ fn info(row: &CertificateRow, now: Timestamp) -> Result<CertificateInfo, Problem
 
 /// Every one with this id, of whatever tenant: [`target`](super::target) picks those that the caller may know of.
 pub(crate) fn candidates(rows: &impl Rows, id: &str) -> Result<Vec<Found>, StoreFault> {
-    let Some(key) = parse_certificate_id(id) else { return Ok(Vec::new()) };
+    let Some(key) = parse_certificate_id(id) else {
+        return Ok(Vec::new());
+    };
     let row: Option<CertificateRow> = rows.get(key.as_str())?;
-    Ok(row.map(|c| Found { owner: c.operator, ..Found::new(On::Certificate, c.id, Some(c.tenant)) }).into_iter().collect())
+    Ok(row
+        .map(|c| Found {
+            owner: c.operator,
+            ..Found::new(On::Certificate, c.id, Some(c.tenant))
+        })
+        .into_iter()
+        .collect())
 }

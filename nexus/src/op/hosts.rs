@@ -29,26 +29,48 @@ pub(crate) async fn pair_host(ctx: Ctx, ask: HostPair) -> Result<Changed<HostPai
     let principals = principals(&ask.principals)?;
     let request = Unverified::<PairingRequest>::parse(&ask.request.0)
         .and_then(|r| r.verify(&ctx.app.checks))
-        .map_err(|e| Fault::Value { what: "`request`", why: e.to_string() })?
+        .map_err(|e| Fault::Value {
+            what: "`request`",
+            why: e.to_string(),
+        })?
         .into_content();
     read_public_key(&request.sshd_host_key)?;
     read_public_key(&request.trial_key)?;
-    ctx.change(Target::Named(ask.dpu.clone()), move |tx, act| pair(tx, act, &name, &principals, &request)).await
+    ctx.change(Target::Named(ask.dpu.clone()), move |tx, act| {
+        pair(tx, act, &name, &principals, &request)
+    })
+    .await
 }
 
-fn pair(tx: &mut Tx<'_>, act: &Act<'_>, name: &str, principals: &[String], request: &PairingRequest) -> Result<HostPaired, Problem> {
-    let device: Device = tx.get(act.target.id.as_str())?.ok_or(Fault::NotFound { what: "dpu" })?;
+fn pair(
+    tx: &mut Tx<'_>,
+    act: &Act<'_>,
+    name: &str,
+    principals: &[String],
+    request: &PairingRequest,
+) -> Result<HostPaired, Problem> {
+    let device: Device = tx
+        .get(act.target.id.as_str())?
+        .ok_or(Fault::NotFound { what: "dpu" })?;
     if device.lifecycle == Lifecycle::Decommissioned {
         return Err(Fault::Decommissioned { device: device.id }.into());
     }
-    let why = "the dpu has not stated the key of its channel yet: it does with its first good proof".to_owned();
+    let why =
+        "the dpu has not stated the key of its channel yet: it does with its first good proof"
+            .to_owned();
     let channel_key = device.channel_key.ok_or(Fault::Conflict { why })?;
     let app = &act.ctx.app;
     let id = HostId::from_random(&app.random.bytes()?);
     let named: Vec<HostRow> = tx.find("name", name)?;
-    let mut old = named.into_iter().find(|h| h.tenant == device.tenant && h.state == HostState::Paired);
+    let mut old = named
+        .into_iter()
+        .find(|h| h.tenant == device.tenant && h.state == HostState::Paired);
     if old.as_ref().is_some_and(|h| h.device != device.id) {
-        return Err(Fault::Taken { what: "host", name: name.to_owned() }.into());
+        return Err(Fault::Taken {
+            what: "host",
+            name: name.to_owned(),
+        }
+        .into());
     }
     let now = tx.now();
     let pairing = Pairing {
@@ -59,7 +81,7 @@ fn pair(tx: &mut Tx<'_>, act: &Act<'_>, name: &str, principals: &[String], reque
         request: request.clone(),
         principals: principals.to_vec(),
         delivery_keys: delivery::keys(tx)?,
-        nexus_id: app.nexus_id(),
+        nexus_id: app.nexus_id,
         transport: None,
         issued: now,
     };
@@ -78,7 +100,11 @@ fn pair(tx: &mut Tx<'_>, act: &Act<'_>, name: &str, principals: &[String], reque
         state: HostState::Paired,
         created: now,
     };
-    let entry = act.entry().target(row.id.as_str()).detail("dpu", device.id.as_str()).detail("principals", principals.join(" "));
+    let entry = act
+        .entry()
+        .target(row.id.as_str())
+        .detail("dpu", device.id.as_str())
+        .detail("principals", principals.join(" "));
     tx.change(entry, |c| {
         // A reinstalled host pairs anew under its old name: the old id is never used again, and its certificate goes.
         if let Some(old) = &mut old {
@@ -89,10 +115,17 @@ fn pair(tx: &mut Tx<'_>, act: &Act<'_>, name: &str, principals: &[String], reque
         c.insert(&row)
     })?;
     app.wake.ring(&device.id);
-    Ok(HostPaired { host: shown(tx, &row, now)?, pairing: B64(signed) })
+    Ok(HostPaired {
+        host: shown(tx, &row, now)?,
+        pairing: B64(signed),
+    })
 }
 
-fn revoke_of_host(c: &mut Change<'_, '_>, device: &DeviceId, host: &HostId) -> Result<(), StoreFault> {
+fn revoke_of_host(
+    c: &mut Change<'_, '_>,
+    device: &DeviceId,
+    host: &HostId,
+) -> Result<(), StoreFault> {
     for mut row in c.find::<CertificateRow>("device", device)? {
         if row.state == CertificateState::Valid && row.hosts.to_vec() == [host.as_str()] {
             row.state = CertificateState::Revoked;
@@ -108,11 +141,18 @@ fn revoke_of_host(c: &mut Change<'_, '_>, device: &DeviceId, host: &HostId) -> R
 fn principals(asked: &[String]) -> Result<Vec<String>, Problem> {
     let plain = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-' || b == b'.';
     let is_name = |p: &String| {
-        (1..=253).contains(&p.len()) && p.bytes().all(plain) && !p.starts_with(['.', '-']) && !p.ends_with(['.', '-'])
+        (1..=253).contains(&p.len())
+            && p.bytes().all(plain)
+            && !p.starts_with(['.', '-'])
+            && !p.ends_with(['.', '-'])
     };
     if !(1..=16).contains(&asked.len()) || !asked.iter().all(is_name) {
         let why = "give 1 to 16 host names in lower-case ASCII, without wildcards".to_owned();
-        return Err(Fault::Value { what: "`principals`", why }.into());
+        return Err(Fault::Value {
+            what: "`principals`",
+            why,
+        }
+        .into());
     }
     Ok(asked.to_vec())
 }
@@ -122,7 +162,9 @@ pub(crate) async fn list_hosts(ctx: Ctx, ask: InTenant) -> Result<Shown<Hosts>, 
     ctx.read_long(Target::Tenant(ask.tenant.clone()), move |rows, act| {
         let tenant = act.target.tenant.as_ref().map(|t| ("tenant", t.as_str()));
         let page: Vec<HostRow> = rows.page(tenant, ask.after.as_deref(), limit)?;
-        let next = (page.len() >= usize::try_from(limit.get()).unwrap_or(usize::MAX)).then(|| page.last().map(|h| h.id.to_string())).flatten();
+        let next = (page.len() >= usize::try_from(limit.get()).unwrap_or(usize::MAX))
+            .then(|| page.last().map(|h| h.id.to_string()))
+            .flatten();
         let mut items = Vec::new();
         for row in page.into_iter().filter(|h| h.state == HostState::Paired) {
             if may_see(rows, &act.caller, &row, act.now)? {
@@ -136,7 +178,9 @@ pub(crate) async fn list_hosts(ctx: Ctx, ask: InTenant) -> Result<Shown<Hosts>, 
 
 pub(crate) async fn show_host(ctx: Ctx, _: Empty) -> Result<Shown<Host>, Problem> {
     ctx.read(Target::Route, |rows, act| {
-        let row: HostRow = rows.get(act.target.id.as_str())?.ok_or(Fault::NotFound { what: "host" })?;
+        let row: HostRow = rows
+            .get(act.target.id.as_str())?
+            .ok_or(Fault::NotFound { what: "host" })?;
         if !may_see(rows, &act.caller, &row, act.now)? {
             return Err(Fault::NotFound { what: "host" }.into());
         }
@@ -146,14 +190,22 @@ pub(crate) async fn show_host(ctx: Ctx, _: Empty) -> Result<Shown<Host>, Problem
 }
 
 /// Operators see what an active grant of theirs names; admins see all of their tenant.
-fn may_see(rows: &impl Rows, caller: &Caller, host: &HostRow, now: Timestamp) -> Result<bool, Problem> {
+fn may_see(
+    rows: &impl Rows,
+    caller: &Caller,
+    host: &HostRow,
+    now: Timestamp,
+) -> Result<bool, Problem> {
     let person = caller.person()?;
     if person.role != PersonRole::Operator {
         return Ok(true);
     }
     let grants: Vec<GrantRow> = rows.find("operator", &person.id)?;
-    let reaches = |g: &GrantRow| g.host.as_ref() == Some(&host.id) || g.dpu.as_ref() == Some(&host.device);
-    Ok(grants.iter().any(|g| super::grants::is_active(g, now) && reaches(g)))
+    let reaches =
+        |g: &GrantRow| g.host.as_ref() == Some(&host.id) || g.dpu.as_ref() == Some(&host.device);
+    Ok(grants
+        .iter()
+        .any(|g| super::grants::is_active(g, now) && reaches(g)))
 }
 
 pub(crate) async fn agent_hosts(ctx: Ctx, _: Empty) -> Result<Shown<AgentHosts>, Problem> {
@@ -165,7 +217,11 @@ pub(crate) async fn agent_hosts(ctx: Ctx, _: Empty) -> Result<Shown<AgentHosts>,
             let plan = manifest::plan(rows, host, act.now)?;
             let more = u64::from(plan.need(act.now, grace) != Need::Nothing);
             let sequence = plan.sequence().saturating_add(more);
-            items.push(AgentHost { host_id: plan.host().id.clone(), pairing, sequence });
+            items.push(AgentHost {
+                host_id: plan.host().id.clone(),
+                pairing,
+                sequence,
+            });
         }
         Ok(AgentHosts { items })
     })
@@ -173,11 +229,16 @@ pub(crate) async fn agent_hosts(ctx: Ctx, _: Empty) -> Result<Shown<AgentHosts>,
 }
 
 /// The manifest of one host. What gives anything is judged now, in this transaction; what only takes away is not.
-pub(crate) async fn pull_manifest(ctx: Ctx, ask: ManifestAsk) -> Result<Changed<ManifestOut>, Problem> {
+pub(crate) async fn pull_manifest(
+    ctx: Ctx,
+    ask: ManifestAsk,
+) -> Result<Changed<ManifestOut>, Problem> {
     ctx.settle(Target::Route, move |tx, act| {
         let device = act.caller.device()?.id.clone();
         let host: Option<HostRow> = tx.get(&ask.host_id)?;
-        let host = host.filter(|h| h.device == device && h.state == HostState::Paired).ok_or(Fault::NotFound { what: "host" })?;
+        let host = host
+            .filter(|h| h.device == device && h.state == HostState::Paired)
+            .ok_or(Fault::NotFound { what: "host" })?;
         let (now, grace) = (tx.now(), act.ctx.app.config.outage_grace);
         let plan = manifest::plan(tx, host, now)?;
         let newest = plan.newest().cloned();
@@ -188,7 +249,9 @@ pub(crate) async fn pull_manifest(ctx: Ctx, ask: ManifestAsk) -> Result<Changed<
             need => match Permit::judge(tx, act, Class::Public, std::slice::from_ref(&device)) {
                 Ok(_) if need == Need::Nothing => newest,
                 Ok(permit) => Some(sign(tx, act, plan.clone(), Some(&permit))?),
-                Err(_) if plan.clone().only_removing().removes() => Some(sign(tx, act, plan.clone(), None)?),
+                Err(_) if plan.clone().only_removing().removes() => {
+                    Some(sign(tx, act, plan.clone(), None)?)
+                }
                 Err(problem) => return refuse(tx, act, problem),
             },
         };
@@ -199,26 +262,52 @@ pub(crate) async fn pull_manifest(ctx: Ctx, ask: ManifestAsk) -> Result<Changed<
     .await
 }
 
-fn sign(tx: &mut Tx<'_>, act: &Act<'_>, plan: Plan, permit: Option<&Permit>) -> Result<ManifestRow, Problem> {
+fn sign(
+    tx: &mut Tx<'_>,
+    act: &Act<'_>,
+    plan: Plan,
+    permit: Option<&Permit>,
+) -> Result<ManifestRow, Problem> {
     let host = plan.host().id.clone();
-    let mut entry = act.entry().detail("host", host.as_str()).detail("gives", if permit.is_some() { "yes" } else { "no" });
+    let mut entry = act
+        .entry()
+        .detail("host", host.as_str())
+        .detail("gives", if permit.is_some() { "yes" } else { "no" });
     if let Some(permit) = permit {
         permit.describe(&mut entry);
     }
     tx.change(entry, |c| {
         let row = manifest::make(c, &act.ctx.app, plan, permit)?;
-        c.entry().details.insert("sequence".to_owned(), row.sequence.to_string());
+        c.entry()
+            .details
+            .insert("sequence".to_owned(), row.sequence.to_string());
         Ok(row)
     })
 }
 
 /// What a host made of its manifest: its word, shown and logged, believed by nothing.
-pub(crate) async fn report_delivery(ctx: Ctx, ask: DeliveryReport) -> Result<Changed<Empty>, Problem> {
+pub(crate) async fn report_delivery(
+    ctx: Ctx,
+    ask: DeliveryReport,
+) -> Result<Changed<Empty>, Problem> {
     let outcome = ask.outcome.as_str();
-    if !(1..=64).contains(&outcome.len()) || !outcome.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b"._".contains(&b)) {
-        return Err(Fault::Value { what: "`outcome`", why: "write `ok` or a dotted code".to_owned() }.into());
+    if !(1..=64).contains(&outcome.len())
+        || !outcome
+            .bytes()
+            .all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b"._".contains(&b))
+    {
+        return Err(Fault::Value {
+            what: "`outcome`",
+            why: "write `ok` or a dotted code".to_owned(),
+        }
+        .into());
     }
-    let detail: String = ask.detail.chars().filter(|c| !c.is_control()).take(512).collect();
+    let detail: String = ask
+        .detail
+        .chars()
+        .filter(|c| !c.is_control())
+        .take(512)
+        .collect();
     ctx.change(Target::Route, move |tx, act| {
         let device = act.caller.device()?.id.clone();
         let host: Option<HostRow> = tx.get(&ask.host_id)?;
@@ -252,9 +341,15 @@ pub(crate) fn shown(rows: &impl Rows, row: &HostRow, now: Timestamp) -> Result<H
     let report: Option<(i64, String, i64)> = rows
         .sql()
         .prepare_cached("SELECT sequence, outcome, at FROM host_report WHERE host = ?1")
-        .and_then(|mut s| s.query_row([row.id.as_str()], |r| Ok((r.get(0)?, r.get(1)?, r.get(2)?))).optional())
+        .and_then(|mut s| {
+            s.query_row([row.id.as_str()], |r| Ok((r.get(0)?, r.get(1)?, r.get(2)?)))
+                .optional()
+        })
         .map_err(StoreFault::from)?;
-    let installed = report.as_ref().filter(|r| r.1 == "ok").map_or(0, |r| u64::try_from(r.0).unwrap_or(0));
+    let installed = report
+        .as_ref()
+        .filter(|r| r.1 == "ok")
+        .map_or(0, |r| u64::try_from(r.0).unwrap_or(0));
     let at = |ms: i64| Time(Timestamp::from_millis(u64::try_from(ms).unwrap_or(0)));
     Ok(Host {
         id: row.id.clone(),
@@ -269,13 +364,21 @@ pub(crate) fn shown(rows: &impl Rows, row: &HostRow, now: Timestamp) -> Result<H
         report: report.as_ref().map(|r| r.1.clone()),
         reported_at: report.as_ref().map(|r| at(r.2)),
         attestation: attestation(rows, &row.device, now)?.to_owned(),
-        certificate_until: certificate.filter(|c| c.state == CertificateState::Valid).map(|c| Time(c.valid_before)),
+        certificate_until: certificate
+            .filter(|c| c.state == CertificateState::Valid)
+            .map(|c| Time(c.valid_before)),
     })
 }
 
-fn attestation(rows: &impl Rows, device: &DeviceId, now: Timestamp) -> Result<&'static str, Problem> {
+fn attestation(
+    rows: &impl Rows,
+    device: &DeviceId,
+    now: Timestamp,
+) -> Result<&'static str, Problem> {
     use assay_attest::standing::NotFresh;
-    let Some(device) = rows.get::<Device>(device)? else { return Ok("unavailable") };
+    let Some(device) = rows.get::<Device>(device)? else {
+        return Ok("unavailable");
+    };
     Ok(match crate::release::standing(rows, &device, now)? {
         Ok(_) => "verified",
         Err(NotFresh::Stale) => "stale",
@@ -292,5 +395,7 @@ pub(crate) fn candidates(rows: &impl Rows, id_or_name: &str) -> Result<Vec<Found
         Err(_) => rows.find("name", id_or_name)?,
     };
     let paired = found.into_iter().filter(|h| h.state == HostState::Paired);
-    Ok(paired.map(|h| Found::new(On::Host, h.id.as_str(), Some(h.tenant))).collect())
+    Ok(paired
+        .map(|h| Found::new(On::Host, h.id.as_str(), Some(h.tenant)))
+        .collect())
 }

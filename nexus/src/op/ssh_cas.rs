@@ -26,16 +26,36 @@ pub(crate) async fn create_ssh_ca(ctx: Ctx, ask: SshCaCreate) -> Result<Changed<
         let tenant = act.target.tenant()?.clone();
         let there: Vec<SshCaRow> = tx.find("name", name.as_str())?;
         if there.iter().any(|c| c.tenant == tenant) {
-            return Err(Fault::Taken { what: "ssh ca", name }.into());
-        }
-        let row = SshCaRow { id, tenant, name, created: tx.now(), next_serial: 1 };
-        tx.change(act.entry().target(row.id.as_str()).detail("name", row.name.clone()), |c| {
-            c.insert(&row)?;
-            for kind in KINDS {
-                signing_key::ensure(c, row.tenant.as_str(), &ca::purpose(&row.id, kind), KeyAlgorithm::Ed25519)?;
+            return Err(Fault::Taken {
+                what: "ssh ca",
+                name,
             }
-            Ok::<_, Problem>(())
-        })?;
+            .into());
+        }
+        let row = SshCaRow {
+            id,
+            tenant,
+            name,
+            created: tx.now(),
+            next_serial: 1,
+        };
+        tx.change(
+            act.entry()
+                .target(row.id.as_str())
+                .detail("name", row.name.clone()),
+            |c| {
+                c.insert(&row)?;
+                for kind in KINDS {
+                    signing_key::ensure(
+                        c,
+                        row.tenant.as_str(),
+                        &ca::purpose(&row.id, kind),
+                        KeyAlgorithm::Ed25519,
+                    )?;
+                }
+                Ok::<_, Problem>(())
+            },
+        )?;
         shown(tx, &row)
     })
     .await
@@ -48,14 +68,18 @@ pub(crate) async fn list_ssh_cas(ctx: Ctx, ask: InTenant) -> Result<Shown<SshCas
         let page: Vec<SshCaRow> = rows.page(tenant, ask.after.as_deref(), limit)?;
         let full = page.len() >= usize::try_from(limit.get()).unwrap_or(usize::MAX);
         let next = page.last().filter(|_| full).map(|c| c.id.to_string());
-        let items = page.iter().map(|row| shown(rows, row)).collect::<Result<_, _>>()?;
+        let items = page
+            .iter()
+            .map(|row| shown(rows, row))
+            .collect::<Result<_, _>>()?;
         Ok(SshCas { items, next })
     })
     .await
 }
 
 pub(crate) async fn show_ssh_ca(ctx: Ctx, _: Empty) -> Result<Shown<SshCa>, Problem> {
-    ctx.read(Target::Route, |rows, act| shown(rows, &target(rows, act)?)).await
+    ctx.read(Target::Route, |rows, act| shown(rows, &target(rows, act)?))
+        .await
 }
 
 /// One step of rotation, for both keys at once.
@@ -74,23 +98,47 @@ pub(crate) async fn rotate_ssh_ca(ctx: Ctx, ask: SshCaRotate) -> Result<Changed<
                 for kind in KINDS {
                     let purpose = ca::purpose(&row.id, kind);
                     let keys = signing_key::published(c, tenant, &purpose)?;
-                    let version_in = |state| keys.iter().find(|k| k.state == state).map(|k| k.version);
+                    let version_in =
+                        |state| keys.iter().find(|k| k.state == state).map(|k| k.version);
                     match ask.step {
-                        RotationStep::Prepare if version_in(KeyState::Prepared).is_some() => return Err(out_of_step("a successor is prepared already: activate it")),
-                        RotationStep::Prepare if version_in(KeyState::Retiring).is_some() => return Err(out_of_step("the predecessor is still trusted: retire it first")),
-                        RotationStep::Prepare => drop(signing_key::prepare(c, tenant, &purpose, KeyAlgorithm::Ed25519)?),
-                        RotationStep::Activate if version_in(KeyState::Prepared).is_none() => return Err(out_of_step("no successor is prepared: prepare one first")),
+                        RotationStep::Prepare if version_in(KeyState::Prepared).is_some() => {
+                            return Err(out_of_step("a successor is prepared already: activate it"));
+                        }
+                        RotationStep::Prepare if version_in(KeyState::Retiring).is_some() => {
+                            return Err(out_of_step(
+                                "the predecessor is still trusted: retire it first",
+                            ));
+                        }
+                        RotationStep::Prepare => drop(signing_key::prepare(
+                            c,
+                            tenant,
+                            &purpose,
+                            KeyAlgorithm::Ed25519,
+                        )?),
+                        RotationStep::Activate if version_in(KeyState::Prepared).is_none() => {
+                            return Err(out_of_step("no successor is prepared: prepare one first"));
+                        }
                         RotationStep::Activate => drop(signing_key::activate(c, tenant, &purpose)?),
                         RotationStep::Retire => match version_in(KeyState::Retiring) {
-                            Some(version) => drop(signing_key::retire(c, tenant, &purpose, version)?),
-                            None => return Err(out_of_step("no predecessor is outgoing: activate a successor first")),
+                            Some(version) => {
+                                drop(signing_key::retire(c, tenant, &purpose, version)?)
+                            }
+                            None => {
+                                return Err(out_of_step(
+                                    "no predecessor is outgoing: activate a successor first",
+                                ));
+                            }
                         },
                     }
                 }
                 Ok::<_, Problem>(())
             })?;
             let pushes: Vec<PushRow> = tx.find("ca", &row.id)?;
-            let devices: Vec<DeviceId> = pushes.into_iter().filter(|p| p.state == PushState::Pushed).map(|p| p.device).collect();
+            let devices: Vec<DeviceId> = pushes
+                .into_iter()
+                .filter(|p| p.state == PushState::Pushed)
+                .map(|p| p.device)
+                .collect();
             Ok((shown(tx, &row)?, devices))
         })
         .await?;
@@ -99,7 +147,10 @@ pub(crate) async fn rotate_ssh_ca(ctx: Ctx, ask: SshCaRotate) -> Result<Changed<
 }
 
 fn out_of_step(why: &str) -> Problem {
-    Fault::Conflict { why: why.to_owned() }.into()
+    Fault::Conflict {
+        why: why.to_owned(),
+    }
+    .into()
 }
 
 /// What an ssh client needs to trust the hosts of this CA, and to refuse those that it must not.
@@ -114,7 +165,11 @@ pub(crate) async fn ssh_trust(ctx: Ctx, _: Empty) -> Result<Shown<SshTrust>, Pro
             }
         }
         let revoked = ca::krl(rows, std::slice::from_ref(&row.id), KrlKind::Host, act.now)?;
-        Ok(SshTrust { known_hosts, revoked_host_keys: B64(revoked), refresh_in: 15 })
+        Ok(SshTrust {
+            known_hosts,
+            revoked_host_keys: B64(revoked),
+            refresh_in: 15,
+        })
     })
     .await
 }
@@ -130,7 +185,11 @@ fn patterns(rows: &impl Rows, row: &SshCaRow) -> Result<String, Problem> {
     }
     names.sort_unstable();
     names.dedup();
-    Ok(names.iter().map(|n| format!("{n},[{n}]:*")).collect::<Vec<_>>().join(","))
+    Ok(names
+        .iter()
+        .map(|n| format!("{n},[{n}]:*"))
+        .collect::<Vec<_>>()
+        .join(","))
 }
 
 /// Has the hosts behind a DPU trust a CA. Judged now, and again when the DPU picks the manifests up.
@@ -143,7 +202,8 @@ pub(crate) async fn push(ctx: Ctx, ask: PushAsk) -> Result<Changed<Pushed>, Prob
             if ca.tenant != act.target.tenant {
                 return Err(Fault::NotFound { what: "ssh ca" }.into());
             }
-            let permit = match Permit::judge(tx, act, Class::Public, std::slice::from_ref(&device)) {
+            let permit = match Permit::judge(tx, act, Class::Public, std::slice::from_ref(&device))
+            {
                 Ok(permit) => permit,
                 Err(problem) => return refuse(tx, act, problem),
             };
@@ -168,7 +228,9 @@ pub(crate) async fn withdraw(ctx: Ctx, ask: PushAsk) -> Result<Changed<Pushed>, 
         .revoke(Target::Route, move |tx, act| {
             let device = device(act)?;
             let ca = find(tx, &act.caller, On::SshCa, &ask.ssh_ca)?;
-            tx.change(act.entry().detail("ssh_ca", ca.id.clone()), |c| set(c, &device, &ca, PushState::Withdrawn))?;
+            tx.change(act.entry().detail("ssh_ca", ca.id.clone()), |c| {
+                set(c, &device, &ca, PushState::Withdrawn)
+            })?;
             Ok((pushed(tx, &device, None)?, device))
         })
         .await?;
@@ -180,51 +242,94 @@ fn device(act: &Act<'_>) -> Result<DeviceId, Problem> {
     DeviceId::parse(&act.target.id).map_err(|_| Problem::from(Fault::Internal).step("target.kind"))
 }
 
-fn set(c: &mut crate::store::Change<'_, '_>, device: &DeviceId, ca: &Found, state: PushState) -> Result<(), Problem> {
-    let id = SshCaId::parse(&ca.id).map_err(|_| Problem::from(Fault::Internal).step("target.kind"))?;
+fn set(
+    c: &mut crate::store::Change<'_, '_>,
+    device: &DeviceId,
+    ca: &Found,
+    state: PushState,
+) -> Result<(), Problem> {
+    let id =
+        SshCaId::parse(&ca.id).map_err(|_| Problem::from(Fault::Internal).step("target.kind"))?;
     let there: Option<PushRow> = c.get((device, &id))?;
     let since = c.now();
     match there {
         Some(row) if row.state == state => Ok(c.update(&row)?),
-        Some(row) => Ok(c.update(&PushRow { state, since, ..row })?),
-        None => Ok(c.insert(&PushRow { device: device.clone(), ca: id, state, since })?),
+        Some(row) => Ok(c.update(&PushRow {
+            state,
+            since,
+            ..row
+        })?),
+        None => Ok(c.insert(&PushRow {
+            device: device.clone(),
+            ca: id,
+            state,
+            since,
+        })?),
     }
 }
 
 /// Each host behind the device and the sequence that will carry the change.
-fn pushed(tx: &mut Tx<'_>, device: &DeviceId, bypass_id: Option<assay_api::id::BypassId>) -> Result<Pushed, Problem> {
+fn pushed(
+    tx: &mut Tx<'_>,
+    device: &DeviceId,
+    bypass_id: Option<assay_api::id::BypassId>,
+) -> Result<Pushed, Problem> {
     let (now, grace) = (tx.now(), 0);
     let mut manifests = Vec::new();
     for host in hosts_behind(tx, device)? {
         let plan = plan(tx, host, now)?;
         let more = u64::from(plan.need(now, grace) != crate::manifest::Need::Nothing);
         let sequence = plan.sequence().saturating_add(more);
-        manifests.push(PushedManifest { host_id: plan.host().id.clone(), sequence });
+        manifests.push(PushedManifest {
+            host_id: plan.host().id.clone(),
+            sequence,
+        });
     }
-    Ok(Pushed { manifests, bypass_id })
+    Ok(Pushed {
+        manifests,
+        bypass_id,
+    })
 }
 
 fn target(rows: &impl Rows, act: &Act<'_>) -> Result<SshCaRow, Problem> {
-    Ok(rows.get(act.target.id.as_str())?.ok_or(Fault::NotFound { what: "ssh ca" })?)
+    Ok(rows
+        .get(act.target.id.as_str())?
+        .ok_or(Fault::NotFound { what: "ssh ca" })?)
 }
 
 fn shown(rows: &impl Rows, row: &SshCaRow) -> Result<SshCa, Problem> {
     let mut keys = Vec::new();
     for kind in KINDS {
-        for key in signing_key::all(rows, row.tenant.as_str(), &ca::purpose(&row.id, kind))?.into_iter().rev() {
+        for key in signing_key::all(rows, row.tenant.as_str(), &ca::purpose(&row.id, kind))?
+            .into_iter()
+            .rev()
+        {
             let public_key = ca::line(&key)?;
-            let fingerprint = read_public_key(&public_key)?.fingerprint(HashAlg::Sha256).to_string();
+            let fingerprint = read_public_key(&public_key)?
+                .fingerprint(HashAlg::Sha256)
+                .to_string();
             let state = match key.state {
                 KeyState::Prepared => "prepared",
                 KeyState::Active => "active",
                 KeyState::Retiring => "outgoing",
                 KeyState::Retired => "retired",
             };
-            keys.push(SshCaKey { purpose: kind.as_str().to_owned(), state: state.to_owned(), public_key, fingerprint });
+            keys.push(SshCaKey {
+                purpose: kind.as_str().to_owned(),
+                state: state.to_owned(),
+                public_key,
+                fingerprint,
+            });
         }
     }
     let (id, tenant_id, name) = (row.id.clone(), row.tenant.clone(), row.name.clone());
-    Ok(SshCa { id, tenant_id, name, keys, created_at: Time(row.created) })
+    Ok(SshCa {
+        id,
+        tenant_id,
+        name,
+        keys,
+        created_at: Time(row.created),
+    })
 }
 
 /// Every one with this id or name, of whatever tenant: [`target`](super::target) picks those that the caller may know of.
@@ -233,11 +338,15 @@ pub(crate) fn candidates(rows: &impl Rows, id_or_name: &str) -> Result<Vec<Found
         Ok(id) => rows.get(&id)?.into_iter().collect(),
         Err(_) => rows.find("name", id_or_name)?,
     };
-    Ok(found.into_iter().map(|c| Found::new(On::SshCa, c.id.as_str(), Some(c.tenant))).collect())
+    Ok(found
+        .into_iter()
+        .map(|c| Found::new(On::SshCa, c.id.as_str(), Some(c.tenant)))
+        .collect())
 }
 
 /// Whether a host's pairing stands: for whoever names one.
 pub(crate) fn paired(rows: &impl Rows, found: &Found) -> Result<HostRow, Problem> {
     let row: Option<HostRow> = rows.get(found.id.as_str())?;
-    row.filter(|h| h.state == HostState::Paired).ok_or_else(|| Fault::NotFound { what: "host" }.into())
+    row.filter(|h| h.state == HostState::Paired)
+        .ok_or_else(|| Fault::NotFound { what: "host" }.into())
 }

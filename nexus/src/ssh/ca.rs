@@ -9,7 +9,9 @@ use super::krl::Revoked;
 use crate::keys::SoftwareSigner;
 use crate::problem::{Fault, Problem};
 use crate::store::signing_key::{self, KeyState, SigningKey};
-use crate::store::ssh::{CertificateKind, CertificateRow, CertificateState, KrlKind, KrlRow, SshCaRow, certificate_key};
+use crate::store::ssh::{
+    CertificateKind, CertificateRow, CertificateState, KrlKind, KrlRow, SshCaRow, certificate_key,
+};
 use crate::store::{Change, Rows, StoreFault, Writes};
 
 /// Bytes of an entry of a [`KrlRow`].
@@ -19,7 +21,11 @@ impl From<CertificateFault> for Problem {
     fn from(fault: CertificateFault) -> Self {
         match fault {
             CertificateFault::Encode(why) => Self::from(Fault::Internal).step(why),
-            other => Fault::Value { what: "`public_key`", why: other.to_string() }.into(),
+            other => Fault::Value {
+                what: "`public_key`",
+                why: other.to_string(),
+            }
+            .into(),
         }
     }
 }
@@ -30,17 +36,26 @@ pub(crate) fn purpose(ca: &SshCaId, kind: KrlKind) -> String {
 }
 
 /// Keys that are trusted: prepared, active and retiring ones, the active one first.
-pub(crate) fn trusted(rows: &impl Rows, ca: &SshCaRow, kind: KrlKind) -> Result<Vec<SigningKey>, StoreFault> {
+pub(crate) fn trusted(
+    rows: &impl Rows,
+    ca: &SshCaRow,
+    kind: KrlKind,
+) -> Result<Vec<SigningKey>, StoreFault> {
     let mut keys = signing_key::published(rows, ca.tenant.as_str(), &purpose(&ca.id, kind))?;
     keys.sort_by_key(|k| (k.state != KeyState::Active, k.version));
     Ok(keys)
 }
 
 /// The key that signs.
-pub(crate) fn signer(rows: &impl Rows, ca: &SshCaRow, kind: KrlKind) -> Result<SoftwareSigner, Problem> {
+pub(crate) fn signer(
+    rows: &impl Rows,
+    ca: &SshCaRow,
+    kind: KrlKind,
+) -> Result<SoftwareSigner, Problem> {
     let key = signing_key::active(rows, ca.tenant.as_str(), &purpose(&ca.id, kind))?;
     let key = key.ok_or_else(|| Problem::from(Fault::Internal).step("ssh_ca.no_key"))?;
-    key.signer(rows.keys().at_rest()).map_err(|e| Problem::from(Fault::Internal).step(e.code()))
+    key.signer(rows.keys().at_rest())
+        .map_err(|e| Problem::from(Fault::Internal).step(e.code()))
 }
 
 /// 32 bytes of an Ed25519 CA key.
@@ -53,7 +68,9 @@ pub(crate) fn raw(key: &PublicKey) -> Result<[u8; 32], Problem> {
 
 /// The public key line of a CA key, without a comment.
 pub(crate) fn line(key: &SigningKey) -> Result<String, Problem> {
-    let public = key.public().map_err(|e| Problem::from(Fault::Internal).step(e.code()))?;
+    let public = key
+        .public()
+        .map_err(|e| Problem::from(Fault::Internal).step(e.code()))?;
     Ok(ca_public_line(&raw(&public)?, "")?.trim().to_owned())
 }
 
@@ -61,14 +78,20 @@ pub(crate) fn line(key: &SigningKey) -> Result<String, Problem> {
 pub(crate) fn take_serial(c: &mut Change<'_, '_>, ca: &SshCaId) -> Result<u64, Problem> {
     let mut row: SshCaRow = c.get(ca)?.ok_or(Fault::NotFound { what: "ssh ca" })?;
     let serial = row.next_serial;
-    row.next_serial = serial.checked_add(1).ok_or_else(|| Problem::from(Fault::Internal).step("ssh_ca.serials"))?;
+    row.next_serial = serial
+        .checked_add(1)
+        .ok_or_else(|| Problem::from(Fault::Internal).step("ssh_ca.serials"))?;
     c.update(&row)?;
     Ok(serial)
 }
 
 /// Puts a certificate into its CA's list. `counts`: whether hosts or clients must hear of it by a new list; not so for the
 /// trial login's own, which travels in the manifest that makes it.
-pub(crate) fn revoke(c: &mut Change<'_, '_>, row: &CertificateRow, counts: bool) -> Result<(), StoreFault> {
+pub(crate) fn revoke(
+    c: &mut Change<'_, '_>,
+    row: &CertificateRow,
+    counts: bool,
+) -> Result<(), StoreFault> {
     let kind = match row.kind {
         CertificateKind::User | CertificateKind::Trial => KrlKind::User,
         CertificateKind::Host => KrlKind::Host,
@@ -76,35 +99,60 @@ pub(crate) fn revoke(c: &mut Change<'_, '_>, row: &CertificateRow, counts: bool)
     let now = c.now();
     let there: Option<KrlRow> = c.get((&row.ca, &kind))?;
     let is_new = there.is_none();
-    let mut list = there.unwrap_or(KrlRow { ca: row.ca.clone(), kind, version: 0, epoch: 0, entries: Vec::new() });
+    let mut list = there.unwrap_or(KrlRow {
+        ca: row.ca.clone(),
+        kind,
+        version: 0,
+        epoch: 0,
+        entries: Vec::new(),
+    });
     // What has run out is refused by sshd itself, so the list stays as short as what can still be used.
-    let mut entries: Vec<u8> = live(&list.entries, now).flat_map(|e| e.iter().copied()).collect();
+    let mut entries: Vec<u8> = live(&list.entries, now)
+        .flat_map(|e| e.iter().copied())
+        .collect();
     entries.extend_from_slice(&row.signer);
     entries.extend_from_slice(&row.serial.to_be_bytes());
     entries.extend_from_slice(&row.valid_before.as_secs().to_be_bytes());
     list.entries = entries;
     list.version = list.version.saturating_add(1);
     list.epoch = list.epoch.saturating_add(u64::from(counts));
-    if is_new { c.insert(&list) } else { c.update(&list) }
+    if is_new {
+        c.insert(&list)
+    } else {
+        c.update(&list)
+    }
 }
 
 fn live(entries: &[u8], now: Timestamp) -> impl Iterator<Item = &[u8]> {
     entries.chunks_exact(ENTRY).filter(move |e| {
-        let end = e.get(40..).and_then(|b| <[u8; 8]>::try_from(b).ok()).map(u64::from_be_bytes);
+        let end = e
+            .get(40..)
+            .and_then(|b| <[u8; 8]>::try_from(b).ok())
+            .map(u64::from_be_bytes);
         end.is_none_or(|end| end >= now.as_secs())
     })
 }
 
 /// The lists of some CAs as one KRL. Valid also where nothing is revoked.
-pub(crate) fn krl(rows: &impl Rows, cas: &[SshCaId], kind: KrlKind, now: Timestamp) -> Result<Vec<u8>, Problem> {
+pub(crate) fn krl(
+    rows: &impl Rows,
+    cas: &[SshCaId],
+    kind: KrlKind,
+    now: Timestamp,
+) -> Result<Vec<u8>, Problem> {
     let mut revoked = Revoked::default();
     let mut version = 1u64;
     for ca in cas {
-        let Some(list) = rows.get::<KrlRow>((ca, &kind))? else { continue };
+        let Some(list) = rows.get::<KrlRow>((ca, &kind))? else {
+            continue;
+        };
         version = version.saturating_add(list.version);
         for entry in live(&list.entries, now) {
             let (signer, rest) = entry.split_at_checked(32).unwrap_or_default();
-            let serial = rest.get(..8).and_then(|b| <[u8; 8]>::try_from(b).ok()).map(u64::from_be_bytes);
+            let serial = rest
+                .get(..8)
+                .and_then(|b| <[u8; 8]>::try_from(b).ok())
+                .map(u64::from_be_bytes);
             let signer = <[u8; 32]>::try_from(signer).ok();
             if let (Some(signer), Some(serial)) = (signer, serial) {
                 revoked.certificate(&blob(&signer)?, serial);
@@ -117,7 +165,8 @@ pub(crate) fn krl(rows: &impl Rows, cas: &[SshCaId], kind: KrlKind, now: Timesta
 /// The wire form of an Ed25519 public key (RFC 8709, section 4).
 fn blob(key: &[u8; 32]) -> Result<Vec<u8>, Problem> {
     let key = ssh_key::PublicKey::from(ssh_key::public::Ed25519PublicKey(*key));
-    key.to_bytes().map_err(|e| Problem::from(Fault::Internal).step(e.to_string()))
+    key.to_bytes()
+        .map_err(|e| Problem::from(Fault::Internal).step(e.to_string()))
 }
 
 /// How often each of these CAs has revoked a user certificate: part of what a manifest says.
@@ -134,7 +183,11 @@ pub(crate) fn epochs(rows: &impl Rows, cas: &[SshCaId]) -> Result<Vec<(SshCaId, 
 ///
 /// # Errors
 /// The store's faults.
-pub(crate) fn revoke_behind(c: &mut Change<'_, '_>, device: &DeviceId, reason: &str) -> Result<Vec<String>, StoreFault> {
+pub(crate) fn revoke_behind(
+    c: &mut Change<'_, '_>,
+    device: &DeviceId,
+    reason: &str,
+) -> Result<Vec<String>, StoreFault> {
     let now = c.now();
     let mut revoked = Vec::new();
     for mut row in c.find::<CertificateRow>("device", device)? {
@@ -152,8 +205,14 @@ pub(crate) fn revoke_behind(c: &mut Change<'_, '_>, device: &DeviceId, reason: &
 }
 
 /// Keeps a certificate that was just signed.
-pub(crate) fn keep(c: &mut Change<'_, '_>, row: CertificateRow) -> Result<CertificateRow, StoreFault> {
-    let row = CertificateRow { id: certificate_key(&row.ca, row.serial), ..row };
+pub(crate) fn keep(
+    c: &mut Change<'_, '_>,
+    row: CertificateRow,
+) -> Result<CertificateRow, StoreFault> {
+    let row = CertificateRow {
+        id: certificate_key(&row.ca, row.serial),
+        ..row
+    };
     c.insert(&row)?;
     if row.state == CertificateState::Revoked {
         revoke(c, &row, false)?;

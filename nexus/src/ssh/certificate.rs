@@ -98,12 +98,9 @@ pub(crate) fn host(
 
 /// The public key line of an Ed25519 CA key.
 pub(crate) fn ca_public_line(public: &[u8; 32], comment: &str) -> Result<String, CertificateFault> {
-    PublicKey::new(
-        KeyData::Ed25519(Ed25519PublicKey(*public)),
-        comment,
-    )
-    .to_openssh()
-    .map_err(encode)
+    PublicKey::new(KeyData::Ed25519(Ed25519PublicKey(*public)), comment)
+        .to_openssh()
+        .map_err(encode)
 }
 
 fn builder(
@@ -128,10 +125,19 @@ fn builder(
 
 fn finish(builder: Builder, signer: &dyn Signer) -> Result<String, CertificateFault> {
     let Public::Ed25519(public) = signer.public() else {
-        return Err(CertificateFault::Encode("an SSH CA key is Ed25519".to_owned()));
+        return Err(CertificateFault::Encode(
+            "an SSH CA key is Ed25519".to_owned(),
+        ));
     };
-    let signer = CaSigner { signer, public: *public };
-    builder.sign(&signer).map_err(encode)?.to_openssh().map_err(encode)
+    let signer = CaSigner {
+        signer,
+        public: *public,
+    };
+    builder
+        .sign(&signer)
+        .map_err(encode)?
+        .to_openssh()
+        .map_err(encode)
 }
 
 /// A signer, as `ssh-key` wants one.
@@ -142,7 +148,10 @@ struct CaSigner<'a> {
 
 impl signature::Signer<Signature> for CaSigner<'_> {
     fn try_sign(&self, message: &[u8]) -> Result<Signature, signature::Error> {
-        let raw = self.signer.sign(message).map_err(|_| signature::Error::new())?;
+        let raw = self
+            .signer
+            .sign(message)
+            .map_err(|_| signature::Error::new())?;
         Signature::new(Algorithm::Ed25519, raw.to_vec()).map_err(|_| signature::Error::new())
     }
 }

@@ -138,7 +138,9 @@ fn ssh_keygen_finds_revoked_what_was_revoked_and_nothing_else() {
     );
     let key = read_public_key(&subject(dir.path(), &["-t", "ed25519"])).unwrap();
     let blob = |k: &SoftwareSigner| {
-        let Public::Ed25519(public) = k.public() else { panic!("not Ed25519") };
+        let Public::Ed25519(public) = k.public() else {
+            panic!("not Ed25519")
+        };
         let line = ca_public_line(public, "ca").unwrap();
         ssh_key::PublicKey::from_openssh(&line)
             .unwrap()

@@ -237,7 +237,11 @@ pub fn certificate_key(ca: &SshCaId, serial: u64) -> String {
 #[must_use]
 pub fn parse_certificate_id(text: &str) -> Option<String> {
     let (ca, serial) = text.split_once('.')?;
-    let plain = !serial.is_empty() && serial.len() <= 20 && serial.bytes().all(|b| b.is_ascii_digit());
+    let plain =
+        !serial.is_empty() && serial.len() <= 20 && serial.bytes().all(|b| b.is_ascii_digit());
     plain.then_some(())?;
-    Some(certificate_key(&SshCaId::parse(ca).ok()?, serial.parse().ok()?))
+    Some(certificate_key(
+        &SshCaId::parse(ca).ok()?,
+        serial.parse().ok()?,
+    ))
 }
