@@ -1,0 +1,403 @@
+//! Making a real sshd trust what a manifest says, provably, or leaving it as it was (design section 9).
+//!
+//! sshd fails in its own way: `RevokedKeys` naming a missing or broken file passes `sshd -t` and locks every key out, an
+//! empty one revokes nothing, the first directive wins and a Match block can hide it. So files come before directives,
+//! by rename; everything is read back; what is in force is asked of sshd itself; and a trial login has the last word.
+
+mod fault;
+mod glob;
+mod journal;
+mod layout;
+mod reload;
+mod scan;
+mod tools;
+mod trial;
+mod trust;
+
+pub use fault::Fault;
+pub use trust::{Trial, Trust};
+
+use crate::config::Sshd;
+use crate::files;
+use assay_attest::time::Timestamp;
+use journal::Journal;
+use layout::{Places, Role, Wanted};
+use nix::fcntl::{Flock, FlockArg};
+use ssh_key::PublicKey;
+use std::collections::BTreeSet;
+use std::fs::File;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+use tools::Effective;
+
+/// The one who changes sshd.
+#[derive(Debug)]
+pub struct Installer<'a> {
+    sshd: &'a Sshd,
+    state: &'a Path,
+    trial_key: PathBuf,
+}
+
+/// What an installation came to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Outcome {
+    /// New content is in place, and a trial login has shown it.
+    Installed,
+    /// The content was in place already; it lasts longer now.
+    Renewed,
+    /// Content was taken away; there is no CA login left to try, or no trial came with it. sshd says that it is in force.
+    Withdrawn,
+}
+
+/// A file of our own that is to change together with sshd's: path, bytes.
+#[derive(Clone, Debug)]
+pub struct Record {
+    /// Where.
+    pub path: PathBuf,
+    /// What.
+    pub bytes: Vec<u8>,
+}
+
+impl<'a> Installer<'a> {
+    /// For an sshd; journal, lock and the trial's things are in `state`, the trial key (OpenSSH, 0600) at `trial_key`.
+    #[must_use]
+    pub const fn new(sshd: &'a Sshd, state: &'a Path, trial_key: PathBuf) -> Self {
+        Self {
+            sshd,
+            state,
+            trial_key,
+        }
+    }
+
+    /// Installs, proves, and keeps `record` with it; or leaves everything as it was.
+    ///
+    /// # Errors
+    /// [`Fault`]; sshd then stands as before, but for [`Fault::Rollback`], which [`Installer::recover`] takes up.
+    pub fn install(&self, trust: &Trust, record: Record, now: Timestamp) -> Result<Outcome, Fault> {
+        let _lock = self.lock()?;
+        self.recover_locked()?;
+        tools::check_version(self.sshd)?;
+        // One that is broken already would not survive a reload, ours or anybody's.
+        tools::config_test(self.sshd)?;
+        trust.check(
+            public_key(&self.sshd.host_key)?.key_data(),
+            public_key(&self.trial_key.with_extension("pub"))?.key_data(),
+            now,
+        )?;
+        let places = Places::new(self.sshd)?;
+        let ours = [self.sshd.drop_in.as_path(), places.own_conf.as_path()];
+        let scan = scan::read(&places.main, &self.sshd.drop_in, &ours)?;
+        let foreign = scan.foreign(&trust.logins)?;
+        let mut changes = changed(layout::wanted(&places, trust, &scan, &foreign)?)?;
+        let need = Need::of(&changes, trust)?;
+
+        let bench = trial::Bench::lay(self.state, trust, &self.trial_key)?;
+        bench.check_krl(self.sshd, trust)?;
+
+        changes.push(Wanted {
+            role: Role::State,
+            path: record.path,
+            bytes: Some(record.bytes),
+            mode: 0o600,
+        });
+        let journal = Journal::of(&changes)?;
+        journal.write(&self.journal_path())?;
+        match self.change(&places, trust, &changes, need, &bench) {
+            Ok(()) => {
+                files::remove(&self.journal_path())?;
+                Ok(match need {
+                    Need::Nothing => Outcome::Renewed,
+                    Need::Trial => Outcome::Installed,
+                    Need::Withdrawal => Outcome::Withdrawn,
+                })
+            }
+            Err(cause) => match self.undo(&journal) {
+                Ok(()) => Err(cause),
+                Err(second) => Err(Fault::Rollback {
+                    cause: cause.to_string(),
+                    why: second.to_string(),
+                }),
+            },
+        }
+    }
+
+    /// Puts back what an interrupted installation had changed. Says whether there was one.
+    ///
+    /// # Errors
+    /// [`Fault`].
+    pub fn recover(&self) -> Result<bool, Fault> {
+        let _lock = self.lock()?;
+        self.recover_locked()
+    }
+
+    /// Takes everything of ours out of sshd: the directive first, the files once no running sshd looks for them.
+    ///
+    /// Local keys are left alone. Where it fails midway it can be repeated.
+    ///
+    /// # Errors
+    /// [`Fault`].
+    pub fn purge(&self, record: Record) -> Result<(), Fault> {
+        let _lock = self.lock()?;
+        self.recover_locked()?;
+        let places = Places::new(self.sshd)?;
+        let main = files::read(&places.main)?.unwrap_or_default();
+        let bare = layout::strip(&places, &main);
+        let there = self.sshd.drop_in.exists() || places.own_conf.exists();
+        if bare != main {
+            files::replace(&places.main, bare, files::mode_of(&places.main, 0o644))?;
+        }
+        files::remove(&self.sshd.drop_in)?;
+        if there || bare != main {
+            self.settle()?;
+        }
+        files::replace(&record.path, &record.bytes, 0o600)?;
+        let mut gone = places.principals_there()?;
+        gone.extend([
+            places.own_conf.clone(),
+            places.krl.clone(),
+            places.ca.clone(),
+            places.host_certificate.clone(),
+        ]);
+        for path in &gone {
+            files::remove(path)?;
+        }
+        for dir in [&places.principals, &self.sshd.directory] {
+            // Somebody else's file in it keeps it.
+            let _kept = std::fs::remove_dir(dir);
+        }
+        Ok(())
+    }
+
+    fn change(
+        &self,
+        places: &Places<'_>,
+        trust: &Trust,
+        changes: &[Wanted],
+        need: Need,
+        bench: &trial::Bench,
+    ) -> Result<(), Fault> {
+        files::directory(&self.sshd.directory, 0o755)?;
+        files::directory(&places.principals, 0o755)?;
+        let (record, sshds): (Vec<&Wanted>, Vec<&Wanted>) =
+            changes.iter().partition(|c| c.role == Role::State);
+        for change in &sshds {
+            match &change.bytes {
+                Some(bytes) => files::replace(&change.path, bytes, change.mode)?,
+                None => files::remove(&change.path)?,
+            }
+            if change.role == Role::Krl {
+                tools::krl_reads(self.sshd, &change.path)?;
+            }
+        }
+        for change in &sshds {
+            if files::read(&change.path)? != change.bytes {
+                return Err(Fault::ReadBack {
+                    path: change.path.display().to_string(),
+                });
+            }
+        }
+        tools::config_test(self.sshd)?;
+        self.check_effective(places, trust)?;
+        if sshds.iter().any(|change| change.role.needs_reload()) {
+            reload::reload(self.sshd)?;
+        } else {
+            reload::answers(self.sshd, Duration::from_secs(5))?;
+        }
+        if let (Need::Trial, Some(trial)) = (need, &trust.trial) {
+            bench.log_in(self.sshd, trust, trial)?;
+        }
+        for change in record {
+            files::replace(
+                &change.path,
+                change.bytes.as_deref().unwrap_or_default(),
+                change.mode,
+            )?;
+        }
+        Ok(())
+    }
+
+    /// Asks sshd, for each managed login, whether what is in force is ours.
+    fn check_effective(&self, places: &Places<'_>, trust: &Trust) -> Result<(), Fault> {
+        let certificate = places.host_certificate.display().to_string();
+        let wanted = [
+            ("trustedusercakeys", places.ca.display().to_string()),
+            ("revokedkeys", places.krl.display().to_string()),
+            ("authorizedprincipalsfile", places.principals_pattern()),
+            ("authorizedprincipalscommand", "none".to_owned()),
+            ("pubkeyauthentication", "yes".to_owned()),
+        ];
+        for login in &trust.logins {
+            let effective = Effective::of(self.sshd, Some(login))?;
+            let mut checks: Vec<(&'static str, &str, &str)> = wanted
+                .iter()
+                .map(|(key, wanted)| {
+                    (
+                        *key,
+                        wanted.as_str(),
+                        effective.first(key).unwrap_or("none"),
+                    )
+                })
+                .collect();
+            if trust.host_certificate.is_some() {
+                let there = effective
+                    .all("hostcertificate")
+                    .any(|path| path == certificate);
+                let found = if there { &certificate } else { "none" };
+                checks.push(("hostcertificate", &certificate, found));
+            }
+            if let Some((directive, wanted, found)) = checks.iter().find(|(_, w, f)| w != f) {
+                return Err(Fault::NotEffective {
+                    login: login.to_string(),
+                    directive,
+                    wanted: (*wanted).to_owned(),
+                    found: (*found).to_owned(),
+                });
+            }
+        }
+        Ok(())
+    }
+
+    fn recover_locked(&self) -> Result<bool, Fault> {
+        files::sweep(self.state)?;
+        files::sweep(&self.sshd.directory)?;
+        files::sweep(&self.sshd.directory.join("principals"))?;
+        for near in [&self.sshd.drop_in, &self.sshd.config] {
+            if let Some(dir) = near.parent() {
+                files::sweep(dir)?;
+            }
+        }
+        self.sweep_benches()?;
+        match Journal::read(&self.journal_path())? {
+            None => Ok(false),
+            Some(journal) => self.undo(&journal).map(|()| true),
+        }
+    }
+
+    fn undo(&self, journal: &Journal) -> Result<(), Fault> {
+        journal.put_back()?;
+        if !journal.needs_reload() || self.settle()? {
+            journal.take_away()?;
+        }
+        Ok(files::remove(&self.journal_path())?)
+    }
+
+    /// Has a running sshd take up the directives as they are now. `false`: none is running.
+    fn settle(&self) -> Result<bool, Fault> {
+        tools::config_test(self.sshd)?;
+        if reload::answers(self.sshd, Duration::from_millis(200)).is_err() {
+            // It may just be starting, with what it found a moment ago: leave the files that it could look for.
+            return Ok(false);
+        }
+        reload::reload(self.sshd).map(|()| true)
+    }
+
+    fn sweep_benches(&self) -> Result<(), Fault> {
+        for entry in std::fs::read_dir(self.state)? {
+            let entry = entry?;
+            if entry.file_name().to_string_lossy().starts_with("trial.")
+                && entry.file_type()?.is_dir()
+            {
+                std::fs::remove_dir_all(entry.path())?;
+            }
+        }
+        Ok(())
+    }
+
+    fn lock(&self) -> Result<Flock<File>, Fault> {
+        files::directory(self.state, 0o700)?;
+        let path = self.state.join("lock");
+        let file = File::options()
+            .create(true)
+            .truncate(false)
+            .write(true)
+            .open(&path)
+            .map_err(|error| files::at(&path, error))?;
+        Flock::lock(file, FlockArg::LockExclusiveNonblock).map_err(|_held| Fault::Busy)
+    }
+
+    fn journal_path(&self) -> PathBuf {
+        self.state.join("journal.json")
+    }
+}
+
+/// What the changes call for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Need {
+    /// Nothing but time has changed.
+    Nothing,
+    /// A trial login.
+    Trial,
+    /// It only removes, and no trial came with it.
+    Withdrawal,
+}
+
+impl Need {
+    fn of(changes: &[Wanted], trust: &Trust) -> Result<Self, Fault> {
+        let mut adds = false;
+        let mut content = false;
+        for change in changes {
+            let old = files::read(&change.path)?;
+            let (only_time, only_less) = match (&old, &change.bytes, change.role) {
+                (Some(old), Some(new), Role::Principals) => {
+                    let same = layout::same_but_for_expiry(old, new);
+                    (same, same)
+                }
+                (Some(old), Some(new), Role::Ca) => (false, lines_within(new, old)),
+                (Some(_), Some(_), Role::Krl) | (Some(_), None, _) => (false, true),
+                (Some(old), Some(new), Role::Directive) => (false, logins_within(new, old)),
+                _ => (false, false),
+            };
+            content |= !only_time;
+            adds |= !only_less;
+        }
+        let anybody = !trust.user_ca.is_empty() && !trust.logins.is_empty();
+        match (content, trust.trial.is_some(), adds && anybody) {
+            (false, _, _) => Ok(Self::Nothing),
+            (true, true, _) => Ok(Self::Trial),
+            (true, false, false) => Ok(Self::Withdrawal),
+            (true, false, true) => Err(Fault::TrialUnfit {
+                why: "it adds something and brings no trial".to_owned(),
+            }),
+        }
+    }
+}
+
+fn changed(wanted: Vec<Wanted>) -> Result<Vec<Wanted>, Fault> {
+    let mut changes = Vec::new();
+    for one in wanted {
+        if files::read(&one.path)? != one.bytes {
+            changes.push(one);
+        }
+    }
+    Ok(changes)
+}
+
+fn lines_within(new: &[u8], old: &[u8]) -> bool {
+    let old: BTreeSet<&[u8]> = old.split(|b| *b == b'\n').collect();
+    new.split(|b| *b == b'\n').all(|line| old.contains(line))
+}
+
+/// Every login, and every other line, of the new directives is in the old.
+fn logins_within(new: &[u8], old: &[u8]) -> bool {
+    let parts = |bytes: &[u8]| -> BTreeSet<String> {
+        String::from_utf8_lossy(bytes)
+            .lines()
+            .flat_map(|line| match line.strip_prefix("Match User ") {
+                Some(names) => names.split(',').map(str::to_owned).collect(),
+                None => vec![line.to_owned()],
+            })
+            .collect()
+    };
+    parts(new).is_subset(&parts(old))
+}
+
+fn public_key(path: &Path) -> Result<PublicKey, Fault> {
+    let text = std::fs::read_to_string(path).map_err(|error| files::at(path, error))?;
+    PublicKey::from_openssh(text.trim()).map_err(|error| {
+        files::at(
+            path,
+            std::io::Error::other(format!("no public key: {error}")),
+        )
+        .into()
+    })
+}

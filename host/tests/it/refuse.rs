@@ -1,0 +1,212 @@
+//! What is refused, and that nothing is changed by it.
+
+use crate::world::{World, certificate, ready};
+use assay_host::sshd::Trust;
+use std::fs;
+
+/// Installs on top of a good state and expects a refusal that changes nothing.
+fn refused(world: &World, trust: &Trust, code: &str) {
+    let before = world.picture();
+    let fault = world.install(trust).unwrap_err();
+    assert_eq!(fault.code(), code, "{fault}\n{}", world.log());
+    assert_eq!(world.picture(), before, "{code}");
+    assert!(!world.at("state/journal.json").exists());
+    assert!(world.local_key_opens());
+}
+
+#[test]
+fn a_broken_list_is_refused_before_anything_is_touched() {
+    if !ready() {
+        return;
+    }
+    let mut world = World::new("");
+    let good = world.trust(&["root"], 3600, &[]);
+    for krl in [
+        Vec::new(),
+        b"SSHKRL\n\0".to_vec(),
+        good.krl[..good.krl.len() - 7].to_vec(),
+        fs::read(world.at("ca.pub")).unwrap(),
+    ] {
+        let trust = Trust {
+            krl,
+            ..good.clone()
+        };
+        refused(&world, &trust, "sshd.krl_invalid");
+    }
+    // A list that does not revoke what it must, or revokes what it must not.
+    let trust = Trust {
+        krl: world.krl(&[]),
+        ..good.clone()
+    };
+    refused(&world, &trust, "sshd.trial_unfit");
+    let ca = world.at("ca.pub");
+    let trust = Trust {
+        krl: world.krl(&[&ca]),
+        ..good.clone()
+    };
+    refused(&world, &trust, "sshd.trial_unfit");
+    world.install(&good).unwrap();
+}
+
+#[test]
+fn trial_certificates_must_be_for_this_and_nothing_else() {
+    if !ready() {
+        return;
+    }
+    let mut world = World::new("");
+    let good = world.trust(&["root"], 3600, &[]);
+    let principal = format!("root@{}", world.host);
+    let force = ["-O", "clear", "-O", "force-command=/bin/true"];
+    let other_ca = world.certify("foreign", "state/trial_key", &principal, "+5m", &force);
+    let other_key = world.certify("ca", "user", &principal, "+5m", &force);
+    let bare = world.certify("ca", "state/trial_key", "root", "+5m", &force);
+    let two = world.certify(
+        "ca",
+        "state/trial_key",
+        &format!("{principal},x"),
+        "+5m",
+        &force,
+    );
+    let free = world.certify("ca", "state/trial_key", &principal, "+5m", &[]);
+    let ended = world.certify("ca", "state/trial_key", &principal, "-30s", &force);
+    let host = world.certify("ca", "state/trial_key", &principal, "+5m", &["-h"]);
+    for cert in [other_ca, other_key, bare, two, free, ended, host] {
+        let mut trust = good.clone();
+        trust.trial.as_mut().unwrap().certificate = certificate(&cert);
+        refused(&world, &trust, "sshd.trial_unfit");
+    }
+    let mut trust = good.clone();
+    trust.host_certificate = Some(certificate(&world.certify(
+        "host_ca",
+        "user",
+        "a.example",
+        "+1d",
+        &["-h"],
+    )));
+    refused(&world, &trust, "sshd.trial_unfit");
+}
+
+#[test]
+fn what_others_own_is_refused() {
+    if !ready() {
+        return;
+    }
+    for (extra, code) in [
+        (
+            "Match Address 10.0.0.0/8\nTrustedUserCAKeys none\n",
+            "sshd.match_block",
+        ),
+        ("Match User root\nRevokedKeys none\n", "sshd.match_block"),
+        (
+            "AuthorizedPrincipalsFile {dir}/x\n",
+            "sshd.foreign_principals",
+        ),
+        (
+            "AuthorizedPrincipalsCommand /bin/true\nAuthorizedPrincipalsCommandUser root\n",
+            "sshd.foreign_principals",
+        ),
+        (
+            "RevokedKeys {dir}/foreign.pub\n",
+            "sshd.foreign_revoked_keys",
+        ),
+        ("TrustedUserCAKeys {dir}/absent\n", "sshd.foreign_ca"),
+        (
+            "Match User root\nPubkeyAuthentication no\nMatch Address 10.0.0.0/8\nX11Forwarding no\n",
+            "sshd.not_effective",
+        ),
+    ] {
+        let mut world = World::new(extra);
+        let trust = world.trust(&["root"], 3600, &[]);
+        let before = world.picture();
+        let fault = world.install(&trust).unwrap_err();
+        assert_eq!(fault.code(), code, "{extra}: {fault}");
+        assert_eq!(world.picture(), before, "{extra}");
+    }
+}
+
+#[test]
+fn an_earlier_file_that_hides_ours_is_found() {
+    if !ready() {
+        return;
+    }
+    let mut world = World::new("");
+    let earlier = world.at("sshd_config.d/00-aaa.conf");
+    fs::write(&earlier, "Match User ops\nPubkeyAuthentication no\n").unwrap();
+    let trust = world.trust(&["root"], 3600, &[]);
+    world.install(&trust).unwrap();
+    let trust = world.trust(&["root", "ops"], 3600, &[]);
+    refused(&world, &trust, "sshd.not_effective");
+    let cert = world.user_certificate("ca");
+    assert!(world.opens(&cert));
+}
+
+#[test]
+fn a_failed_trial_puts_everything_back() {
+    if !ready() {
+        return;
+    }
+    // sshd -t and -T find no fault: only a login does.
+    let mut world = World::new("AllowUsers nobody\n");
+    let before = world.picture();
+    let trust = world.trust(&["root"], 3600, &[]);
+    let fault = world.install(&trust).unwrap_err();
+    assert_eq!(fault.code(), "sshd.trial_refused", "{fault}");
+    assert_eq!(world.picture(), before);
+    assert!(!world.at("state/journal.json").exists());
+
+    // From one good state to a bad one.
+    let mut world = World::new("");
+    let good = world.trust(&["root"], 3600, &[]);
+    world.install(&good).unwrap();
+    let cert = world.user_certificate("ca");
+    let config = world.at("sshd_config");
+    let text = fs::read_to_string(&config).unwrap();
+    fs::write(&config, format!("{text}AllowUsers nobody\n")).unwrap();
+    let before = world.picture();
+    let next = world.trust(&["root"], 7200, &[&cert]);
+    assert_eq!(
+        world.install(&next).unwrap_err().code(),
+        "sshd.trial_refused"
+    );
+    assert_eq!(world.picture(), before);
+    fs::write(&config, text).unwrap();
+    world.install(&next).unwrap();
+    assert!(!world.opens(&cert));
+}
+
+#[test]
+fn a_host_certificate_that_sshd_does_not_show_fails_the_trial() {
+    if !ready() {
+        return;
+    }
+    let mut world = World::new("HostCertificate {dir}/theirs-cert.pub\n");
+    let theirs = world.certify("foreign", "sshd_key", "b.example", "+1d", &["-h"]);
+    fs::copy(theirs, world.at("theirs-cert.pub")).unwrap();
+    world.stop();
+    world.start();
+    let trust = world.trust(&["root"], 3600, &[]);
+    refused(&world, &trust, "sshd.trial_refused");
+}
+
+#[test]
+fn an_sshd_that_is_broken_or_gone_is_no_success() {
+    if !ready() {
+        return;
+    }
+    let mut world = World::new("");
+    let trust = world.trust(&["root"], 3600, &[]);
+    let config = world.at("sshd_config");
+    let text = fs::read_to_string(&config).unwrap();
+    fs::write(&config, format!("{text}NoSuchDirective yes\n")).unwrap();
+    let before = world.picture();
+    let fault = world.install(&trust).unwrap_err();
+    assert_eq!(fault.code(), "sshd.config_test", "{fault}");
+    assert_eq!(world.picture(), before);
+    fs::write(&config, &text).unwrap();
+    world.stop();
+    let fault = world.install(&trust).unwrap_err();
+    assert_eq!(fault.code(), "sshd.reload", "{fault}");
+    assert!(!world.sshd.drop_in.exists());
+    world.start();
+    world.install(&trust).unwrap();
+}
