@@ -6,175 +6,19 @@
 mod lane;
 #[cfg(test)]
 mod tests;
+mod words;
 
 use crate::boot::Boot;
 use assay_api::id::{HostId, LeaseId};
 use lane::Lane;
 use std::collections::{BTreeMap, BTreeSet};
+pub use words::{Call, Challenge, Effect, Errands, Input, Judged, Status};
 
 /// The share of the time to the next proof that jitter may take off.
 const JITTER_PARTS: u64 = 10;
 /// Proofs cost the TPM and the nexus something.
 const PROOF_PAUSE_MS: u64 = 2000;
 const PAUSE_MS: u64 = 250;
-
-/// What happened. Every effect that asks for something is answered by exactly one of these.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Input {
-    /// The time asked for by [`Effect::SleepUntil`] has come, or nothing in particular.
-    Tick,
-    /// The nexus gave a nonce.
-    Nonce(Challenge),
-    /// The roots of trust have signed.
-    EvidenceReady(Vec<u8>),
-    /// The roots of trust could not sign.
-    SourceFailed {
-        /// Stable code.
-        code: String,
-    },
-    /// The nexus judged the evidence.
-    Verdict(Judged),
-    /// The nexus refused a call.
-    Refused {
-        /// Which.
-        call: Call,
-        /// Its stable code.
-        code: String,
-    },
-    /// The nexus could not be asked, or did not answer.
-    NexusAway {
-        /// Which call.
-        call: Call,
-    },
-    /// The nexus has something to do, or nothing.
-    Wake(Errands),
-    /// Leases came and lie in the vault.
-    LeasesIn {
-        /// When they were asked for: their time runs from then.
-        sent: Boot,
-        /// Which, and for how many milliseconds.
-        items: Vec<(LeaseId, u64)>,
-        /// Seconds until it makes sense to ask again.
-        renew_in: u32,
-    },
-    /// Manifests were pulled.
-    ManifestsIn {
-        /// Seconds until it makes sense to ask again.
-        renew_in: u32,
-    },
-    /// The nexus's log does not extend the head that this agent keeps; `None`: it does.
-    Log {
-        /// `log.forked`, `log.rolled_back`.
-        fault: Option<String>,
-    },
-    /// Somebody on this machine says: wipe.
-    WipeAsked,
-    /// The process is told to end.
-    Stop,
-}
-
-/// Calls to the nexus that can fail.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Call {
-    /// `new_nonce` or `submit_evidence`.
-    Proof,
-    /// `wake`.
-    Wake,
-    /// `pull_leases`.
-    Leases,
-    /// `agent_hosts`, `pull_manifest`.
-    Manifests,
-}
-
-/// A nonce and what must be quoted under it.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Challenge {
-    /// 32 random bytes of the nexus.
-    pub nonce: [u8; 32],
-    /// PCRs of the SHA-256 bank.
-    pub pcrs: Vec<u8>,
-}
-
-/// A verdict, as far as the round needs it.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Judged {
-    /// Whether it is `verified`.
-    pub verified: bool,
-    /// Codes of what is wrong.
-    pub reasons: Vec<String>,
-    /// When the evidence was sent.
-    pub sent: Boot,
-    /// Milliseconds that the proof counts from then.
-    pub fresh_for: u64,
-    /// Milliseconds to the next proof, from then, before jitter.
-    pub next_in: u64,
-}
-
-/// What the nexus wants done.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Errands {
-    /// Prove now.
-    pub attest: bool,
-    /// Newer manifests wait for these hosts.
-    pub manifests: Vec<HostId>,
-    /// Leases wait.
-    pub leases: bool,
-    /// Wipe everything.
-    pub wipe: bool,
-    /// Wipe these.
-    pub wipe_leases: Vec<LeaseId>,
-}
-
-/// What is to be done.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Effect {
-    /// Ask for a nonce.
-    AskNonce,
-    /// Have the roots of trust sign.
-    Collect(Challenge),
-    /// Hand the evidence in.
-    Submit(Vec<u8>),
-    /// Ask what there is to do, and wait there.
-    AskWake,
-    /// Pull leases.
-    PullLeases,
-    /// Pull manifests of these hosts; of every host where empty.
-    PullManifests(BTreeSet<HostId>),
-    /// Wipe every lease and every key that could open one.
-    WipeAll,
-    /// Wipe these leases.
-    WipeLeases(Vec<LeaseId>),
-    /// Say how things stand.
-    SetStatus(Status),
-    /// Wake this machine at that time at the latest. Stands for all earlier ones.
-    SleepUntil(Boot),
-    /// End.
-    Exit,
-}
-
-/// How things stand, for people. No verdict of its own.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Status {
-    /// No proof yet since the start.
-    Starting,
-    /// The last proof was good and counts until then.
-    Verified {
-        /// Its end.
-        until: Boot,
-    },
-    /// The last good proof has run out.
-    Stale,
-    /// The nexus found the evidence authentic and wrong.
-    Failed {
-        /// Codes.
-        reasons: Vec<String>,
-    },
-    /// The nexus refuses this device (quarantined, decommissioned, unknown).
-    Refused {
-        /// Code.
-        code: String,
-    },
-}
 
 /// The round.
 #[derive(Debug)]
@@ -183,11 +27,14 @@ pub struct Cycle {
     status: Status,
     shown: Option<Status>,
     fresh_until: Option<Boot>,
-    log_fault: bool,
+    /// The log grew out of what this agent has seen. Until that is known, no lease is asked for.
+    log_good: bool,
     proof: Lane,
     wake: Lane,
     pull: Lane,
     manifests: Lane,
+    log: Lane,
+    reports: Lane,
     hosts: BTreeSet<HostId>,
     every_host_at: Boot,
     leases: BTreeMap<LeaseId, Boot>,
@@ -207,11 +54,13 @@ impl Cycle {
             status: Status::Starting,
             shown: None,
             fresh_until: None,
-            log_fault: false,
+            log_good: false,
             proof: Lane::new(PROOF_PAUSE_MS),
             wake: Lane::new(PAUSE_MS),
             pull: Lane::new(PAUSE_MS),
             manifests: Lane::new(PAUSE_MS),
+            log: Lane::new(PROOF_PAUSE_MS),
+            reports: Lane::new(PAUSE_MS),
             hosts: BTreeSet::new(),
             every_host_at: now,
             leases: BTreeMap::new(),
@@ -295,9 +144,16 @@ impl Cycle {
                 self.manifests.want(self.every_host_at);
             }
             Input::Log { fault } => {
-                self.log_fault = fault.is_some();
+                self.log.done(now);
+                self.log_good = fault.is_none();
                 self.pull.want(now);
             }
+            Input::HostAsks(host) => {
+                self.hosts.insert(host);
+                self.manifests.want(now);
+            }
+            Input::ReportWaits => self.reports.want(now),
+            Input::ReportsSent => self.reports.done(now),
             Input::WipeAsked => self.wipe(out),
             Input::Stop => {
                 self.stopped = true;
@@ -332,6 +188,8 @@ impl Cycle {
         // What the gate held back while the proof was old may be had now.
         self.pull.try_again(self.now);
         self.pull.want(self.now);
+        self.log.try_again(self.now);
+        self.log.want(self.now);
         self.manifests.try_again(self.now);
     }
 
@@ -360,7 +218,7 @@ impl Cycle {
         match call {
             Call::Manifests => self.every_host_at = now,
             Call::Leases => self.void_pull = false,
-            Call::Proof | Call::Wake => {}
+            Call::Proof | Call::Wake | Call::Log | Call::Reports => {}
         }
     }
 
@@ -371,6 +229,8 @@ impl Cycle {
             self.proof.try_again(now);
             self.pull.try_again(now);
             self.manifests.try_again(now);
+            self.log.try_again(now);
+            self.reports.try_again(now);
         }
         self.wake.done(now);
         self.wake.want(now);
@@ -385,7 +245,7 @@ impl Cycle {
         if !gone.is_empty() {
             out.push(Effect::WipeLeases(gone));
         }
-        if errands.attest || (errands.leases && !self.may_pull() && !self.log_fault) {
+        if errands.attest || (errands.leases && !(self.is_fresh() && self.key)) {
             self.proof.want(now);
         }
         if errands.leases {
@@ -450,6 +310,13 @@ impl Cycle {
         if self.wake.start(now) {
             out.push(Effect::AskWake);
         }
+        if self.log.start(now) {
+            out.push(Effect::CheckLog);
+        }
+        if self.reports.start(now) {
+            out.push(Effect::SendReports);
+        }
+        // A wish that may not be had now is not kept: what makes it possible brings it back.
         if !self.may_pull() {
             self.pull.drop_wish();
         }
@@ -467,7 +334,7 @@ impl Cycle {
     }
 
     fn may_pull(&self) -> bool {
-        self.is_fresh() && self.key && !self.log_fault
+        self.is_fresh() && self.key && self.log_good
     }
 
     fn wipe(&mut self, out: &mut Vec<Effect>) {
@@ -478,13 +345,20 @@ impl Cycle {
     }
 
     fn next(&self) -> Boot {
-        [&self.proof, &self.wake, &self.pull, &self.manifests]
-            .into_iter()
-            .filter_map(Lane::next)
-            .chain(self.leases.values().copied())
-            .chain(self.fresh_until)
-            .min()
-            .unwrap_or(Boot::NEVER)
+        [
+            &self.proof,
+            &self.wake,
+            &self.pull,
+            &self.manifests,
+            &self.log,
+            &self.reports,
+        ]
+        .into_iter()
+        .filter_map(Lane::next)
+        .chain(self.leases.values().copied())
+        .chain(self.fresh_until)
+        .min()
+        .unwrap_or(Boot::NEVER)
     }
 
     const fn lane(&mut self, call: Call) -> &mut Lane {
@@ -493,6 +367,8 @@ impl Cycle {
             Call::Wake => &mut self.wake,
             Call::Leases => &mut self.pull,
             Call::Manifests => &mut self.manifests,
+            Call::Log => &mut self.log,
+            Call::Reports => &mut self.reports,
         }
     }
 }

@@ -46,7 +46,10 @@ fn fresh() -> (Cycle, Vec<Effect>) {
     assert!(out.contains(&Effect::Collect(challenge())));
     let out = cycle.step(Input::EvidenceReady(vec![1]), at(0), 0);
     assert!(out.contains(&Effect::Submit(vec![1])));
-    let out = cycle.step(verdict(true, 0, 60_000), at(1), 0);
+    let mut out = cycle.step(verdict(true, 0, 60_000), at(1), 0);
+    assert!(out.contains(&Effect::CheckLog));
+    assert!(!out.contains(&Effect::PullLeases), "not before the log");
+    out.extend(cycle.step(Input::Log { fault: None }, at(1), 0));
     (cycle, out)
 }
 
@@ -318,9 +321,24 @@ fn a_log_that_does_not_extend_ours_stops_leases_and_nothing_else() {
             .contains(&Effect::AskNonce)
     );
     let out = cycle.step(verdict(true, 30_000, 60_000), at(30_001), 0);
-    assert!(!out.contains(&Effect::PullLeases));
+    assert!(!out.contains(&Effect::PullLeases) && out.contains(&Effect::CheckLog));
     let out = cycle.step(Input::Log { fault: None }, at(30_002), 0);
     assert!(out.contains(&Effect::PullLeases));
+}
+
+#[test]
+fn a_host_that_asks_and_a_host_that_reports_are_heard() {
+    let mut cycle = holding();
+    cycle.step(Input::ManifestsIn { renew_in: 3600 }, at(7), 0);
+    let out = cycle.step(Input::HostAsks(host(1)), at(1000), 0);
+    assert!(out.contains(&Effect::PullManifests(BTreeSet::from([host(1)]))));
+    let out = cycle.step(Input::ReportWaits, at(1000), 0);
+    assert!(out.contains(&Effect::SendReports));
+    let away = Input::NexusAway {
+        call: Call::Reports,
+    };
+    let out = cycle.step(away, at(1001), 700);
+    assert_eq!(out.last(), Some(&Effect::SleepUntil(at(1701))), "kept");
 }
 
 #[test]
@@ -344,7 +362,9 @@ fn call() -> impl Strategy<Value = Call> {
         Just(Call::Proof),
         Just(Call::Wake),
         Just(Call::Leases),
-        Just(Call::Manifests)
+        Just(Call::Manifests),
+        Just(Call::Log),
+        Just(Call::Reports)
     ]
 }
 
@@ -380,6 +400,9 @@ fn input() -> impl Strategy<Value = Input> {
         }),
         2 => (0u32..10).prop_map(|renew_in| Input::ManifestsIn { renew_in }),
         1 => any::<bool>().prop_map(|bad| Input::Log { fault: bad.then(|| "log.forked".into()) }),
+        1 => (0u8..3).prop_map(|n| Input::HostAsks(host(n))),
+        1 => Just(Input::ReportWaits),
+        1 => Just(Input::ReportsSent),
         1 => Just(Input::WipeAsked),
     ]
 }
@@ -425,6 +448,8 @@ proptest! {
                     Effect::AskWake => "wake",
                     Effect::PullLeases => "leases",
                     Effect::PullManifests(_) => "manifests",
+                    Effect::CheckLog => "log",
+                    Effect::SendReports => "reports",
                     _ => continue,
                 };
                 *started.entry(name).or_default() += 1;

@@ -1,6 +1,8 @@
 //! The agent against real parts: swtpm, TLS on loopback, files.
 
 #[cfg(test)]
+mod deliver;
+#[cfg(test)]
 mod proof;
 #[cfg(test)]
 mod swtpm;
