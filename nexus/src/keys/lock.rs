@@ -10,7 +10,7 @@ use std::num::NonZeroUsize;
 use std::ptr::NonNull;
 
 use nix::sys::mman::{MapFlags, MmapAdvise, ProtFlags, madvise, mlock, mmap_anonymous, munmap};
-use nix::sys::resource::{Resource, setrlimit};
+use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use zeroize::Zeroize;
 
 /// One page; the kernel rounds up where pages are larger.
@@ -88,6 +88,24 @@ pub fn forbid_dumps() -> std::io::Result<()> {
         0 => Ok(()),
         _ => Err(std::io::Error::last_os_error()),
     }
+}
+
+/// Keeps the whole process out of swap, pages as they are touched (mlockall with MCL_ONFAULT): the libraries' copies of keys
+/// lie on the common heap. Only where there is no limit (`LimitMEMLOCK=infinity`), since under one a later allocation would
+/// fail. `false`: not locked, and `main` warns that swap must be encrypted or off.
+#[must_use]
+pub fn lock_memory() -> bool {
+    let unlimited = getrlimit(Resource::RLIMIT_MEMLOCK)
+        .is_ok_and(|(_, hard)| hard == libc::RLIM_INFINITY)
+        && setrlimit(
+            Resource::RLIMIT_MEMLOCK,
+            libc::RLIM_INFINITY,
+            libc::RLIM_INFINITY,
+        )
+        .is_ok();
+    // SAFETY: mlockall takes flags and touches no memory of ours.
+    unlimited
+        && unsafe { libc::mlockall(libc::MCL_CURRENT | libc::MCL_FUTURE | libc::MCL_ONFAULT) } == 0
 }
 
 #[cfg(test)]

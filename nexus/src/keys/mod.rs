@@ -10,7 +10,7 @@ mod signer;
 
 pub use at_rest::{AtRest, SealedAs};
 pub(crate) use lock::LockedKey;
-pub use lock::forbid_dumps;
+pub use lock::{forbid_dumps, lock_memory};
 pub use master::{CREDENTIAL, Master, MasterSource};
 pub use signer::{Algorithm, KeyPair, Signer, SoftwareSigner};
 

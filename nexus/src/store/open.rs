@@ -130,6 +130,7 @@ impl Store {
             reserve,
             end,
             time,
+            last_batch: 0,
         };
         let writer = std::thread::Builder::new()
             .name("store".into())

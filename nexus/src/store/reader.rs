@@ -64,7 +64,7 @@ impl Readers {
             let conn = Connection::open_with_flags(path, flags)?;
             conn.busy_timeout(busy)?;
             conn.pragma_update(None, "query_only", true)?;
-            conn.pragma_update(None, "cache_size", -4096)?;
+            conn.pragma_update(None, "cache_size", -16_384)?;
             conn.set_prepared_statement_cache_capacity(128);
             Ok(Mutex::new(conn))
         };

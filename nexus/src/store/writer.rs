@@ -4,6 +4,7 @@ use std::collections::HashMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, PoisonError};
+use std::time::Duration;
 
 use assay_api::log::LogEnd;
 use assay_attest::time::Timestamp;
@@ -19,6 +20,10 @@ use super::tx::{Batch, Tx};
 
 /// The most callers that share one COMMIT: bounds how long the first of them waits for the last.
 const MAX_BATCH: usize = 256;
+
+/// How long, and how often in a row, to wait for callers that are about to ask again: far less than a COMMIT takes.
+const LINGER: Duration = Duration::from_micros(20);
+const LINGER_STEPS: u32 = 3;
 
 /// A caller's transaction in the queue.
 pub(super) trait Job: Send {
@@ -136,6 +141,8 @@ pub(super) struct Writer {
     pub(super) reserve: Reserve,
     pub(super) end: LogEnd,
     pub(super) time: Timestamp,
+    /// How many callers shared the last COMMIT.
+    pub(super) last_batch: usize,
 }
 
 impl Writer {
@@ -194,7 +201,8 @@ impl Writer {
         let mut batch = Batch::new(self.end.clone(), self.time);
         let mut waiting = std::mem::take(jobs).into_iter();
         while ran.len() < MAX_BATCH {
-            let Some(mut job) = waiting.next().or_else(&mut more) else {
+            let next = waiting.next().or_else(&mut more);
+            let Some(mut job) = next.or_else(|| self.linger(ran.len(), &mut more)) else {
                 break;
             };
             if full && !job.reserved() {
@@ -215,11 +223,26 @@ impl Writer {
                 return (ran, Err(self.reserve.why_undone()));
             }
         }
+        self.last_batch = ran.len();
         let outcome = self.commit(batch);
         if outcome.is_err() && !self.conn.is_autocommit() {
             let _ = self.conn.execute_batch("ROLLBACK");
         }
         (ran, outcome)
+    }
+
+    /// Waits a moment for callers that the last batch had and this one has not yet: they have just been answered and are
+    /// about to ask again. A lone caller never waits.
+    fn linger(
+        &self,
+        ran: usize,
+        more: &mut impl FnMut() -> Option<Box<dyn Job>>,
+    ) -> Option<Box<dyn Job>> {
+        (ran < self.last_batch).then_some(())?;
+        (0..LINGER_STEPS).find_map(|_| {
+            std::thread::sleep(LINGER);
+            more()
+        })
     }
 
     /// Signs the new head where there are entries, commits, and lets everybody see it.

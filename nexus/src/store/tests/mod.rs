@@ -8,3 +8,4 @@ mod log;
 mod once;
 mod rows;
 mod signing_key;
+mod speed;
