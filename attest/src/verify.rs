@@ -131,12 +131,12 @@ impl Evidence<Parsed> {
         if !bool::from(stated.request_key_thumbprint.ct_eq(thumbprint)) {
             return Err(Refusal::ClaimsKey);
         }
-        if !expected.activation_fits() {
-            return Err(Refusal::Activation);
-        }
         let session = expected.session(&stated.hpke);
         if !session.is(&stated.session) {
             return Err(Refusal::Session);
+        }
+        if !expected.activation_fits() {
+            return Err(Refusal::Activation);
         }
         for required in expected.required {
             if !envelope
