@@ -42,6 +42,7 @@ CREATE TABLE tenant (
     id        TEXT NOT NULL PRIMARY KEY,
     name      TEXT NOT NULL UNIQUE,
     state     TEXT NOT NULL,
+    created   INTEGER NOT NULL,
     log_index INTEGER NOT NULL,
     mac       BLOB NOT NULL
 ) STRICT, WITHOUT ROWID;

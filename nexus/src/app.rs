@@ -6,9 +6,11 @@ use assay_attest::time::Timestamp;
 use assay_checks::AwsLc;
 
 use crate::config::Config;
+use crate::http::tls::Identity;
 use crate::metrics::Metrics;
 use crate::policy::Policy;
 use crate::random::Random;
+use crate::refusals::Refusals;
 use crate::store::Store;
 use crate::store::replay::MemoryReplay;
 use crate::wake::WakeHub;
@@ -29,6 +31,10 @@ pub struct App {
     pub config: Config,
     /// Counters.
     pub metrics: Metrics,
+    /// What was refused to callers that nobody knows.
+    pub refusals: Refusals,
+    /// Who the nexus is on the wire: its id is what sessions and pairings are bound to.
+    pub tls: Identity,
     /// Wakes agents that wait.
     pub wake: WakeHub,
     /// Proofs for reads, seen once.

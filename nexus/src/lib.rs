@@ -12,6 +12,7 @@ pub mod op;
 pub mod policy;
 pub mod problem;
 pub mod random;
+pub mod refusals;
 pub mod release;
 mod ssh;
 pub mod store;

@@ -19,7 +19,7 @@ pub trait Random: Send + Sync + std::fmt::Debug {
     fn fill(&self, out: &mut [u8]) -> Result<(), NoRandom>;
 }
 
-impl dyn Random {
+impl dyn Random + '_ {
     /// `N` fresh bytes: `app.random.bytes::<16>()?` for an id.
     ///
     /// # Errors

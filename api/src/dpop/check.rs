@@ -9,7 +9,7 @@ use subtle::ConstantTimeEq;
 
 use super::{DpopFault, request_digest};
 use crate::htu::Htu;
-use crate::jose::{Compact, JoseFault, Json, Jwk, Thumbprint, decode};
+use crate::jose::{Alg, Compact, JoseFault, Json, Jwk, Thumbprint, decode};
 
 const MAX_JTI: usize = 256;
 const MAX_NONCE: usize = 256;
@@ -96,6 +96,12 @@ impl UncheckedProof {
     #[must_use]
     pub fn kid(&self) -> Option<&str> {
         self.kid.as_deref()
+    }
+
+    /// The algorithm that the header states, and that a key must have.
+    #[must_use]
+    pub const fn alg(&self) -> Alg {
+        self.jws.alg()
     }
 
     /// Checks the signature by `key`, which the caller looked up or, at enrolment, took from [`UncheckedProof::jwk`].

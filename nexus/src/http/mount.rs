@@ -8,7 +8,7 @@ use axum::Router;
 use axum::extract::{Request, State};
 use axum::routing::{get, post};
 
-use super::gate;
+use super::{frame, gate};
 use crate::app::App;
 use crate::op;
 
@@ -45,7 +45,11 @@ macro_rules! mount {
         pub fn router(app: Arc<App>) -> Router {
             let mut router = Router::new();
             $( router = router.route($path, method!($method, handler!($name [$($role)*] $does))); )*
-            router.fallback(gate::no_route).method_not_allowed_fallback(gate::other_method).with_state(app)
+            router
+                .fallback(gate::no_route)
+                .method_not_allowed_fallback(gate::other_method)
+                .layer(axum::middleware::from_fn_with_state(app.clone(), frame::frame))
+                .with_state(app)
         }
 
         /// That each function has the types of its row.

@@ -16,6 +16,17 @@ pub(crate) fn json(status: StatusCode, body: &impl Serialize) -> Response<Body> 
     }
 }
 
+/// The answer of a change; it says so where the gate was bypassed.
+pub(crate) fn changed(body: &impl Serialize, bypassed: bool) -> Response<Body> {
+    let mut response = json(StatusCode::OK, body);
+    if bypassed {
+        response
+            .headers_mut()
+            .insert("x-attestation-bypassed", HeaderValue::from_static("true"));
+    }
+    response
+}
+
 /// A problem (RFC 9457).
 pub(crate) fn problem(problem: &Problem, request: &str) -> Response<Body> {
     let fault = problem.fault();

@@ -279,7 +279,8 @@ impl Ctx {
             )
         });
         match done {
-            Err(problem) if problem.is_denial() => {
+            // Refusals of callers that nobody knows are added up by the gate, and leave nothing behind.
+            Err(problem) if problem.is_denial() && !matches!(caller, Caller::NewKey(_)) => {
                 tx.audit(self.denial(&caller, found.as_ref(), &problem))?;
                 Ok(Settled::Refused(problem))
             }

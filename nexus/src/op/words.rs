@@ -92,6 +92,12 @@ pub(crate) fn limit(asked: Option<u32>) -> Result<NonZeroU32, Problem> {
     }
 }
 
+/// Where the page after this one starts: only a full page has a next.
+pub(crate) fn next<T>(page: &[T], limit: NonZeroU32, key: impl Fn(&T) -> String) -> Option<String> {
+    let full = u32::try_from(page.len()).is_ok_and(|n| n >= limit.get());
+    page.last().filter(|_| full).map(key)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

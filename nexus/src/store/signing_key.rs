@@ -3,6 +3,8 @@
 use assay_attest::key::PublicKey;
 use assay_attest::time::Timestamp;
 
+use zeroize::Zeroizing;
+
 use super::fault::StoreFault;
 use super::row::AsKey;
 use super::tx::{Change, Writes};
@@ -66,9 +68,16 @@ impl SigningKey {
     /// # Errors
     /// [`KeyFault::Sealed`] where the sealed half is not this row's, [`KeyFault::Signing`] where it is no key.
     pub fn signer(&self, at_rest: &AtRest) -> Result<SoftwareSigner, KeyFault> {
+        SoftwareSigner::from_pkcs8(self.algorithm.into(), &self.private(at_rest)?)
+    }
+
+    /// The private half, PKCS#8: for what takes a key and no signer, as TLS does.
+    ///
+    /// # Errors
+    /// [`KeyFault::Sealed`].
+    pub fn private(&self, at_rest: &AtRest) -> Result<Zeroizing<Vec<u8>>, KeyFault> {
         let row = (&self.tenant, &self.purpose, &self.version).text();
-        let private = at_rest.open(&self.place(&row), &self.sealed)?;
-        SoftwareSigner::from_pkcs8(self.algorithm.into(), &private)
+        at_rest.open(&self.place(&row), &self.sealed)
     }
 
     /// The public half.

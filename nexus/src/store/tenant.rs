@@ -1,5 +1,7 @@
 //! Tenants: the example of a row that decides trust.
 
+use assay_attest::time::Timestamp;
+
 crate::column_enum! {
     /// Whether anything of a tenant still counts.
     pub enum TenantState {
@@ -22,6 +24,8 @@ crate::trust_row! {
             name: String,
             /// Whether it counts.
             state: TenantState,
+            /// Since when.
+            created: Timestamp,
         }
         index { name }
     }

@@ -12,6 +12,7 @@ fn tenant(id: &str, state: TenantState) -> Tenant {
         id: id.into(),
         name: format!("name of {id}"),
         state,
+        created: crate::store::testing::START,
     }
 }
 
