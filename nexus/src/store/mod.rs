@@ -47,6 +47,7 @@
 pub mod audit;
 pub mod claims;
 mod clock_accept;
+mod column;
 pub mod devices;
 mod draft;
 mod fault;
@@ -79,11 +80,12 @@ use std::sync::{Arc, Mutex, PoisonError};
 use assay_api::log::{Checkpoint, LogKey};
 use tokio::sync::{mpsc, oneshot, watch};
 
+pub use column::{Cell, Column};
 pub use draft::EntryDraft;
 pub use fault::StoreFault;
 pub use open::{Durability, StoreOptions};
 pub use reader::Reader;
-pub use row::{AsKey, Cell, Column, ColumnSpec, Statements, TrustRow};
+pub use row::{AsKey, ColumnSpec, Statements, TrustRow};
 pub use tx::{Change, Tx, Writes};
 pub use view::{AsSql, Rows, View};
 

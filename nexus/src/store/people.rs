@@ -5,7 +5,7 @@ use assay_api::jose::Jwk;
 use assay_api::types::PersonRole;
 use assay_attest::time::Timestamp;
 
-use super::row::{Cell, Column};
+use super::column::{Cell, Column};
 
 impl Column for PersonRole {
     const SQL: &'static str = "TEXT";

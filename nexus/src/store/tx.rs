@@ -6,11 +6,12 @@ use assay_api::log::LogEnd;
 use assay_attest::time::Timestamp;
 use rusqlite::Connection;
 
+use super::column::Cell;
 use super::draft::EntryDraft;
 use super::fault::StoreFault;
 use super::inner::Shared;
 use super::log;
-use super::row::{Cell, RowId, TrustRow, row_mac};
+use super::row::{RowId, TrustRow, row_mac};
 use super::view::{Bound, Latest, Rows, View, row_name};
 use crate::clock::ClockFault;
 

@@ -5,8 +5,9 @@ use std::num::NonZeroU32;
 use rusqlite::types::{ToSqlOutput, ValueRef};
 use rusqlite::{Connection, Row, ToSql};
 
+use super::column::{Cell, Column};
 use super::fault::StoreFault;
-use super::row::{AsKey, Cell, Column, RowId, TrustRow, forged, key_text, open_row};
+use super::row::{AsKey, RowId, TrustRow, forged, key_text, open_row};
 use crate::keys::Keys;
 
 /// What reads rows: [`Tx`](super::Tx), [`Change`](super::Change) and [`Reader`](super::Reader).

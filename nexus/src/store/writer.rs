@@ -193,6 +193,10 @@ impl Writer {
         let mut ran = Vec::new();
         if full {
             self.reserve.release();
+            // The WAL goes into the database and is written from its beginning again, so that the reserve lasts.
+            let _ = self
+                .conn
+                .query_row("PRAGMA wal_checkpoint(PASSIVE)", [], |_| Ok(()));
         }
         if let Err(fault) = self.conn.execute_batch("BEGIN IMMEDIATE") {
             ran.append(jobs);
@@ -201,8 +205,15 @@ impl Writer {
         let mut batch = Batch::new(self.end.clone(), self.time);
         let mut waiting = std::mem::take(jobs).into_iter();
         while ran.len() < MAX_BATCH {
-            let next = waiting.next().or_else(&mut more);
-            let Some(mut job) = next.or_else(|| self.linger(ran.len(), &mut more)) else {
+            let next = waiting.next();
+            // On a full disk each batch asks anew whether it still is, so it takes nobody else in.
+            let next = if full {
+                next
+            } else {
+                next.or_else(&mut more)
+                    .or_else(|| self.linger(ran.len(), &mut more))
+            };
+            let Some(mut job) = next else {
                 break;
             };
             if full && !job.reserved() {
