@@ -1,7 +1,8 @@
-//! What needs `unsafe`, all of it: memory that never reaches swap or a core dump, and one environment variable at the start.
+//! What needs `unsafe`, all of it: memory that never reaches swap or a core dump, one environment variable at the start, and
+//! watching a descriptor that tokio does not know.
 #![expect(
     unsafe_code,
-    reason = "mmap, mlock and setenv have no safe form; each use says why it is sound"
+    reason = "mmap, mlock, setenv and watching a descriptor have no safe form; each use says why it is sound"
 )]
 
 use nix::sys::mman::{MapFlags, MmapAdvise, ProtFlags, madvise, mlock, mmap_anonymous, munmap};
@@ -9,7 +10,10 @@ use nix::sys::resource::{Resource, setrlimit};
 use std::fmt;
 use std::io;
 use std::num::NonZeroUsize;
+use std::os::fd::OwnedFd;
 use std::ptr::NonNull;
+use tokio::io::Interest;
+use tokio::io::unix::AsyncFd;
 use zeroize::Zeroize as _;
 
 /// Makes this process one that leaves no core dump and that no other of its user may read, and silences the TSS, which
@@ -104,6 +108,16 @@ impl fmt::Debug for Locked {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("Locked(..)")
     }
+}
+
+/// Watches a file descriptor for something to read.
+///
+/// # Errors
+/// [`io::Error`].
+pub fn watch(fd: OwnedFd) -> io::Result<AsyncFd<OwnedFd>> {
+    // SAFETY: an `OwnedFd` gives one number, of a descriptor that stays open as long as it lives, and it moves in.
+    let watched = unsafe { AsyncFd::register_with_interest(fd, Interest::READABLE) };
+    watched.map_err(|refused| refused.into_parts().1)
 }
 
 #[cfg(test)]

@@ -42,6 +42,8 @@ pub struct Cycle {
     key: bool,
     /// Leases that are on their way were wiped before they came.
     void_pull: bool,
+    /// The key of the proof under way was wiped.
+    void_proof: bool,
     stopped: bool,
 }
 
@@ -66,6 +68,7 @@ impl Cycle {
             leases: BTreeMap::new(),
             key: false,
             void_pull: false,
+            void_proof: false,
             stopped: false,
         };
         cycle.proof.want(now);
@@ -129,7 +132,7 @@ impl Cycle {
             Input::EvidenceReady(bytes) if self.proof.busy() => out.push(Effect::Submit(bytes)),
             Input::Verdict(judged) if self.proof.busy() => self.judged(judged, chance, out),
             Input::Nonce(_) | Input::EvidenceReady(_) | Input::Verdict(_) => {}
-            Input::SourceFailed { code: _ } => self.proof.failed(now, chance),
+            Input::SourceFailed { code: _ } => self.failed(Call::Proof, chance),
             Input::NexusAway { call } => self.failed(call, chance),
             Input::Refused { call, code } => self.refused(call, code, chance, out),
             Input::Wake(errands) => self.woken(errands, out),
@@ -170,7 +173,7 @@ impl Cycle {
                 reasons: judged.reasons,
             };
             self.wipe(out);
-            self.proof.failed(self.now, chance);
+            self.failed(Call::Proof, chance);
             return;
         }
         let until = judged.sent.plus_millis(judged.fresh_for);
@@ -184,7 +187,10 @@ impl Cycle {
             .want(judged.sent.plus_millis(next.saturating_sub(early)));
         self.fresh_until = Some(until);
         self.status = Status::Verified { until };
-        self.key = true;
+        self.key = !std::mem::take(&mut self.void_proof);
+        if !self.key {
+            self.proof.want(self.now);
+        }
         // What the gate held back while the proof was old may be had now.
         self.pull.try_again(self.now);
         self.pull.want(self.now);
@@ -218,7 +224,8 @@ impl Cycle {
         match call {
             Call::Manifests => self.every_host_at = now,
             Call::Leases => self.void_pull = false,
-            Call::Proof | Call::Wake | Call::Log | Call::Reports => {}
+            Call::Proof => self.void_proof = false,
+            Call::Wake | Call::Log | Call::Reports => {}
         }
     }
 
@@ -249,10 +256,12 @@ impl Cycle {
             self.proof.want(now);
         }
         if errands.leases {
+            self.pull.try_again(now);
             self.pull.want(now);
         }
         if !errands.manifests.is_empty() {
             self.hosts.extend(errands.manifests);
+            self.manifests.try_again(now);
             self.manifests.want(now);
         }
     }
@@ -341,6 +350,7 @@ impl Cycle {
         self.leases.clear();
         self.key = false;
         self.void_pull = self.pull.busy();
+        self.void_proof = self.proof.busy();
         out.push(Effect::WipeAll);
     }
 

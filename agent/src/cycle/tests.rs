@@ -223,6 +223,24 @@ fn i10_leases_on_their_way_when_the_wipe_comes_are_wiped_on_arrival() {
 }
 
 #[test]
+fn i10_a_wipe_during_a_proof_voids_its_key() {
+    let (mut cycle, _) = fresh();
+    assert!(
+        cycle
+            .step(Input::Tick, at(30_000), 0)
+            .contains(&Effect::AskNonce)
+    );
+    cycle.step(Input::WipeAsked, at(30_001), 0);
+    let out = cycle.step(verdict(true, 30_001, 60_000), at(30_002), 0);
+    assert!(cycle.is_fresh() && !out.contains(&Effect::PullLeases));
+    let out = cycle.step(Input::Tick, at(32_002), 0);
+    assert!(
+        out.contains(&Effect::AskNonce),
+        "a proof with a key of its own"
+    );
+}
+
+#[test]
 fn when_the_nexus_is_back_nothing_waits_out_its_backoff() {
     let (mut cycle, _) = fresh();
     for _ in 0..12 {
