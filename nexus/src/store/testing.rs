@@ -6,6 +6,7 @@ use std::sync::Arc;
 use assay_api::log::{Actor, ActorKind};
 use assay_attest::time::Timestamp;
 
+use super::tenant::{Tenant, TenantState};
 use super::{EntryDraft, Store, StoreFault, StoreOptions};
 use crate::clock::ManualClock;
 use crate::keys::Master;
@@ -69,4 +70,14 @@ pub(crate) fn entry(event: &str) -> EntryDraft {
             kid: None,
         },
     )
+}
+
+/// A tenant, as an example of a row that decides trust; its name is its id.
+pub(crate) fn tenant(id: &str, state: TenantState) -> Tenant {
+    Tenant {
+        id: id.into(),
+        name: id.into(),
+        state,
+        created: START,
+    }
 }

@@ -32,11 +32,7 @@ fn tenant(id: u8, active: bool) -> Tenant {
     } else {
         TenantState::Removed
     };
-    Tenant {
-        id: format!("t-{id}"),
-        name: format!("n-{id}"),
-        state,
-    }
+    crate::store::testing::tenant(&format!("t-{id}"), state)
 }
 
 fn put(tx: &mut Tx<'_>, id: u8, active: bool) -> Result<(), StoreFault> {
@@ -148,7 +144,7 @@ fn a_caller_sees_what_earlier_callers_of_its_batch_wrote() {
         put(tx, 1, false)?;
         Ok((
             tx.get::<Tenant>("t-1")?,
-            tx.find::<Tenant>("name", "n-1")?.len(),
+            tx.find::<Tenant>("name", "t-1")?.len(),
         ))
     });
     assert_eq!(seen.unwrap(), (Some(tenant(1, false)), 1));

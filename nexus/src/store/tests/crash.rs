@@ -5,7 +5,7 @@ use std::process::{Command, Stdio};
 use std::time::Duration;
 
 use crate::store::tenant::{Tenant, TenantState};
-use crate::store::testing::{Scratch, entry};
+use crate::store::testing::{Scratch, entry, tenant};
 use crate::store::{Rows, Store, StoreFault};
 
 const DATABASE: &str = "ASSAY_TEST_CRASH_DATABASE";
@@ -14,11 +14,7 @@ const KILLS: u32 = 240;
 const GENERATION: u32 = 30;
 
 fn put(store: &Store, id: String, state: TenantState) -> Result<(), StoreFault> {
-    let row = Tenant {
-        name: id.clone(),
-        id,
-        state,
-    };
+    let row = tenant(&id, state);
     store.write_blocking(move |tx| tx.change(entry("tenant.put"), |c| c.put(&row)))
 }
 

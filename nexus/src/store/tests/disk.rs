@@ -5,17 +5,13 @@ use std::path::Path;
 use std::process::Command;
 
 use crate::store::tenant::{Tenant, TenantState};
-use crate::store::testing::{Scratch, entry};
+use crate::store::testing::{Scratch, entry, tenant};
 use crate::store::{Rows, Store, StoreFault};
 
 const DIRECTORY: &str = "ASSAY_TEST_SMALL_DISK";
 
 fn put(store: &Store, id: String, state: TenantState) -> Result<(), StoreFault> {
-    let row = Tenant {
-        name: id.clone(),
-        id,
-        state,
-    };
+    let row = tenant(&id, state);
     store.write_blocking(move |tx| tx.change(entry("tenant.put"), |c| c.put(&row)))
 }
 
@@ -23,11 +19,7 @@ fn revoke(store: &Store, id: String) -> Result<(), StoreFault> {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .build()
         .unwrap();
-    let row = Tenant {
-        name: id.clone(),
-        id,
-        state: TenantState::Removed,
-    };
+    let row = tenant(&id, TenantState::Removed);
     runtime.block_on(
         store.write_reserved(move |tx| tx.change(entry("tenant.remove"), |c| c.put(&row))),
     )

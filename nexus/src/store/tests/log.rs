@@ -4,7 +4,7 @@ use assay_api::log::{Item, Report, checkpoint_line, parse_line, tree, verify_log
 
 use crate::store::audit::AuditFilter;
 use crate::store::tenant::{Tenant, TenantState};
-use crate::store::testing::{Scratch, entry};
+use crate::store::testing::{Scratch, entry, tenant};
 use crate::store::{EntryDraft, Rows, Store, StoreFault};
 
 fn note(store: &Store, draft: EntryDraft) -> u64 {
@@ -297,11 +297,7 @@ fn i8_i12_a_log_rolled_back_with_its_head_contradicts_heads_elsewhere_and_rows()
     drop(store);
     scratch.tamper("CREATE TABLE old_head AS SELECT * FROM checkpoint");
     let store = scratch.open();
-    let row = Tenant {
-        id: "t-1".into(),
-        name: "one".into(),
-        state: TenantState::Active,
-    };
+    let row = tenant("t-1", TenantState::Active);
     store
         .write_blocking::<_, StoreFault, _>(move |tx| {
             tx.change(entry("tenant.put"), |c| c.put(&row))
@@ -358,11 +354,7 @@ fn i8_another_masters_log_and_another_name_are_refused() {
 fn an_entry_too_large_undoes_its_change_only() {
     let scratch = Scratch::new();
     let store = scratch.open();
-    let row = Tenant {
-        id: "t-1".into(),
-        name: "one".into(),
-        state: TenantState::Active,
-    };
+    let row = tenant("t-1", TenantState::Active);
     let failed = store.write_blocking::<_, StoreFault, _>(move |tx| {
         let large = tx.change(entry("x").detail("a", "b".repeat(70_000)), |c| c.put(&row));
         tx.audit(entry("y"))?;

@@ -4,17 +4,8 @@ use std::num::NonZeroU32;
 
 use crate::store::rows::ROW_TYPES;
 use crate::store::tenant::{Tenant, TenantState};
-use crate::store::testing::{Scratch, entry};
+use crate::store::testing::{Scratch, entry, tenant};
 use crate::store::{Rows, Store, StoreFault};
-
-fn tenant(id: &str, state: TenantState) -> Tenant {
-    Tenant {
-        id: id.into(),
-        name: format!("name of {id}"),
-        state,
-        created: crate::store::testing::START,
-    }
-}
 
 fn put(store: &Store, row: Tenant) -> Result<u64, StoreFault> {
     store.write_blocking(move |tx| {
@@ -123,7 +114,7 @@ fn a_row_comes_back_as_it_was_written() {
     assert_eq!(page(Some("t-1")), [tenant("t-2", TenantState::Active)]);
     assert_eq!(page(Some("t-2")), []);
     let named: Vec<Tenant> = store
-        .read_now::<_, StoreFault>(|r| r.find("name", "name of t-2"))
+        .read_now::<_, StoreFault>(|r| r.find("name", "t-2"))
         .unwrap();
     assert_eq!(named, [tenant("t-2", TenantState::Active)]);
 }
@@ -180,7 +171,7 @@ fn i12_a_row_that_the_log_never_saw_is_refused_and_not_written_over() {
     let store = scratch.open();
     put(&store, tenant("t-1", TenantState::Active)).unwrap();
     drop(store);
-    scratch.tamper("INSERT INTO tenant SELECT 't-9', 'nine', state, log_index, mac FROM tenant");
+    scratch.tamper("INSERT INTO tenant SELECT 't-9', 'nine', state, created, log_index, mac FROM tenant");
     let store = scratch.open();
     let forged = StoreFault::RowForged {
         table: "tenant",

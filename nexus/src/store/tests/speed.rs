@@ -3,19 +3,11 @@
 use std::time::{Duration, Instant};
 
 use crate::store::tenant::{Tenant, TenantState};
-use crate::store::testing::{Scratch, entry};
+use crate::store::testing::{Scratch, entry, tenant};
 use crate::store::{Durability, Rows, Store, StoreFault};
 
-fn tenant(id: &str) -> Tenant {
-    Tenant {
-        id: id.to_owned(),
-        name: id.to_owned(),
-        state: TenantState::Active,
-    }
-}
-
 async fn put(store: &Store, id: String) {
-    let row = tenant(&id);
+    let row = tenant(&id, TenantState::Active);
     store
         .write::<_, StoreFault, _>(move |tx| tx.change(entry("tenant.put"), |c| c.put(&row)))
         .await
@@ -80,7 +72,10 @@ fn reads_and_start() {
         store
             .write_blocking::<_, StoreFault, _>(move |tx| {
                 (0..1000).try_for_each(|i| {
-                    let row = tenant(&format!("t-{}", (chunk * 1000 + i) % 50_000));
+                    let row = tenant(
+                        &format!("t-{}", (chunk * 1000 + i) % 50_000),
+                        TenantState::Active,
+                    );
                     tx.change(entry("device.verdict").tenant("t-1").target(&row.id), |c| {
                         c.put(&row)
                     })
