@@ -25,7 +25,7 @@ CREATE TABLE device (
     dice          BLOB UNIQUE,
     ek_name       BLOB UNIQUE,
     ak_name       BLOB UNIQUE,
-    ek_certified  INTEGER NOT NULL,
+    ek_ends       INTEGER,
     pcrs          TEXT NOT NULL,
     tpm_reset     INTEGER,
     tpm_restart   INTEGER,
@@ -42,6 +42,7 @@ CREATE TABLE device (
 ) STRICT, WITHOUT ROWID;
 CREATE UNIQUE INDEX device_name ON device (tenant, name);
 CREATE INDEX device_tenant ON device (tenant);
+CREATE INDEX device_by_name ON device (name);
 
 -- Request keys of devices. A person's keys stand with the people.
 CREATE TABLE device_key (
@@ -77,7 +78,8 @@ CREATE TABLE enrolment (
     thumbprint  BLOB NOT NULL,
     ek_name     BLOB,
     ek_spki     BLOB,
-    ek_certified INTEGER NOT NULL,
+    ek_root     TEXT NOT NULL,
+    ek_ends     INTEGER,
     ak_name     BLOB,
     -- the activation secret, sealed at rest
     activation  BLOB NOT NULL,
@@ -112,6 +114,7 @@ CREATE TABLE reference (
 ) STRICT, WITHOUT ROWID;
 CREATE UNIQUE INDEX reference_version ON reference (tenant, name, version);
 CREATE INDEX reference_tenant ON reference (tenant);
+CREATE INDEX reference_by_name ON reference (name);
 
 CREATE TABLE secret (
     id        TEXT NOT NULL PRIMARY KEY,
@@ -151,7 +154,7 @@ CREATE INDEX bypass_device ON bypass (device);
 CREATE TABLE evidence (
     result  TEXT NOT NULL PRIMARY KEY,
     device  TEXT NOT NULL,
-    keep    INTEGER NOT NULL,
+    keep    INTEGER NOT NULL, -- 1 where it changed a state
     bytes   BLOB NOT NULL,
     -- what it was verified against, to verify it again: purpose, subject of the session, nonce, request key; and the
     -- activation secret of an enrolment, spent and so no secret any more

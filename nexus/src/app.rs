@@ -13,6 +13,7 @@ use crate::random::Random;
 use crate::refusals::Refusals;
 use crate::store::Store;
 use crate::store::replay::MemoryReplay;
+use crate::verifier::Verifier;
 use crate::wake::WakeHub;
 
 /// The nexus, as operations see it. Time comes from the store's clock (one `now` a request, read at the gate), chance from
@@ -25,6 +26,8 @@ pub struct App {
     pub random: Arc<dyn Random>,
     /// Checks signatures.
     pub checks: AwsLc,
+    /// Anchors and policy that evidence is held against.
+    pub verifier: Verifier,
     /// Cedar.
     pub policy: Policy,
     /// What the configuration file says.

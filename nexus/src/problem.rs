@@ -149,6 +149,16 @@ faults! {
     /// The device belongs no more.
     Decommissioned { device: DeviceId } = "dpu.decommissioned", 409, final, "dpu `{device}` is decommissioned", "";
 
+    // -- proofs and enrolment -------------------------------------------------------------------------------------------
+    /// No nonce is outstanding that the evidence could answer.
+    NoNonce = "evidence.nonce", 409, retry, "no nonce is outstanding for this proof: it was spent, voided or is over five minutes old", "ask for a nonce and prove again";
+    /// The proved identity is not the claim's, or is somebody else's.
+    Identity { why: &'static str } = "enrol.identity", 409, final, "this machine can't enrol with this claim: {why}", "check the inventory, then make another claim";
+    /// The EK or AK can't be challenged.
+    Challenge { why: String } = "enrol.keys", 422, final, "these keys can't be enrolled: {why}", "";
+    /// The device's last evidence can't be the source of reference values.
+    NoSource { why: &'static str } = "reference.source", 409, final, "no reference values can be taken from this dpu: {why}", "demand a proof first: `assay dpu demand`";
+
     // -- the nexus ------------------------------------------------------------------------------------------------------
     /// This build has no such operation.
     NotBuilt = "op.not_built", 501, final, "this nexus does not do this yet", "";

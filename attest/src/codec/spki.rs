@@ -172,10 +172,31 @@ fn ecdsa_fixed(what: &'static str, signature: &[u8], order: &[u8]) -> Result<Vec
     Ok(fixed)
 }
 
+/// The SubjectPublicKeyInfo of a key, as [`parse`] reads it: its hash names an EK in an inventory.
+#[must_use]
+pub fn write(key: &PublicKey) -> Vec<u8> {
+    let ec = |curve, point: &[u8]| {
+        let algorithm = build::sequence(&[&build::oid(EC_PUBLIC_KEY), &build::oid(curve)]);
+        build::sequence(&[&algorithm, &build::bits(point)])
+    };
+    match key {
+        PublicKey::Ed25519(point) => build::sequence(&[
+            &build::sequence(&[&build::oid(ED25519)]),
+            &build::bits(point),
+        ]),
+        PublicKey::P256(point) => ec(P256, point.as_slice()),
+        PublicKey::P384(point) => ec(P384, point.as_slice()),
+        PublicKey::Rsa { modulus, exponent } => {
+            let algorithm = build::sequence(&[&build::oid(RSA), &build::element(5, &[])]);
+            let key = build::sequence(&[&build::unsigned(modulus), &build::unsigned(exponent)]);
+            build::sequence(&[&algorithm, &build::bits(&key)])
+        }
+    }
+}
+
 /// The SubjectPublicKeyInfo of a P-384 key, as [`parse`] reads it.
 pub(crate) fn p384(point: &[u8; 97]) -> Vec<u8> {
-    let algorithm = build::sequence(&[&build::oid(EC_PUBLIC_KEY), &build::oid(P384)]);
-    build::sequence(&[&algorithm, &build::bits(point)])
+    write(&PublicKey::P384(Box::new(*point)))
 }
 
 /// The AlgorithmIdentifier of ecdsa-with-SHA384: no parameters (RFC 5758, 3.2).
@@ -192,6 +213,24 @@ pub(crate) fn ecdsa_der(fixed: &[u8]) -> Vec<u8> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn every_key_reads_back_as_it_was_written() {
+        let mut modulus = alloc::vec![0x80];
+        modulus.resize(256, 7);
+        let keys = [
+            PublicKey::Ed25519([3; 32]),
+            PublicKey::P256(Box::new([4; 65])),
+            PublicKey::P384(Box::new([4; 97])),
+            PublicKey::Rsa {
+                modulus,
+                exponent: alloc::vec![1, 0, 1],
+            },
+        ];
+        for key in keys {
+            assert_eq!(parse("x", &write(&key)), Ok(key));
+        }
+    }
 
     #[test]
     fn signature_numbers_are_in_range_and_minimal() {

@@ -102,7 +102,9 @@ pub(crate) async fn rotate_ssh_ca(ctx: Ctx, ask: SshCaRotate) -> Result<Changed<
                         |state| keys.iter().find(|k| k.state == state).map(|k| k.version);
                     match ask.step {
                         RotationStep::Prepare if version_in(KeyState::Prepared).is_some() => {
-                            return Err(out_of_step("a successor is prepared already: activate it"));
+                            return Err(out_of_step(
+                                "a successor is prepared already: activate it",
+                            ));
                         }
                         RotationStep::Prepare if version_in(KeyState::Retiring).is_some() => {
                             return Err(out_of_step(

@@ -20,6 +20,7 @@
 mod table;
 
 use assay_api::id::{BypassId, DemandId, DeviceId, LeaseId, ResultId};
+use assay_api::log::Decision as Logged;
 use assay_attest::hpke::HpkeKey;
 use assay_attest::standing::{Fresh as Standing, NotFresh, Window};
 use assay_attest::time::Timestamp;
@@ -295,6 +296,7 @@ fn bypassed(
         .reason(reason)
         .request(act.ctx.request.as_str())
         .client(act.ctx.client.to_string())
+        .decision(Logged::Bypassed)
         .detail("severity", "warning")
         .detail("action", act.ctx.route.name)
         .detail("attestation", row.attestation.as_str());

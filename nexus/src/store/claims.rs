@@ -1,6 +1,10 @@
 //! Claims, and enrolments between their two calls.
 
 use assay_api::id::{ClaimId, DeviceId, TenantId};
+use assay_attest::time::Timestamp;
+
+use super::devices::RootLevel;
+
 crate::trust_row! {
     /// The right of one DPU to enrol, or to re-key.
     pub struct Claim in "claim" {
@@ -42,8 +46,10 @@ crate::trust_row! {
             ek_name: Option<Vec<u8>>,
             /// SHA-256 of its SubjectPublicKeyInfo.
             ek_spki: Option<[u8; 32]>,
-            /// Whether its certificate chains to a pinned root.
-            ek_certified: bool,
+            /// What stands behind its certificate; `tofu` where it has none that chains to a pinned root.
+            ek_root: RootLevel,
+            /// The end of that chain.
+            ek_ends: Option<Timestamp>,
             /// Name of the AK that was challenged.
             ak_name: Option<Vec<u8>>,
             /// The activation secret, sealed at rest; empty once spent.

@@ -159,8 +159,8 @@ crate::trust_row! {
             ek_name: Option<Vec<u8>>,
             /// Pinned: the AK's name.
             ak_name: Option<Vec<u8>>,
-            /// Whether the EK has a certificate that chains to a pinned root.
-            ek_certified: bool,
+            /// The end of the chain that certifies the EK, where one does.
+            ek_ends: Option<Timestamp>,
             /// PCRs of the SHA-256 bank that each proof must hold; only grows.
             pcrs: Words,
             /// resetCount of the last verdict's quote.
@@ -184,7 +184,7 @@ crate::trust_row! {
             /// What became of the consequences of its loss of trust.
             effects: Effects,
         }
-        index { tenant, dice, ek_name, ak_name }
+        index { tenant, name, dice, ek_name, ak_name }
     }
 }
 

@@ -82,6 +82,27 @@ pub fn check(
     }
 }
 
+/// The nonce that this owner may answer now, and when it was issued. For evidence, which does not state its nonce: it holds
+/// the session, which is computed with this one.
+///
+/// # Errors
+/// [`NonceFault`].
+pub fn outstanding(
+    rows: &impl Rows,
+    owner: &str,
+    purpose: &str,
+    now: Timestamp,
+) -> Result<([u8; 32], Timestamp), NonceFault> {
+    let sql = "SELECT value FROM nonce WHERE owner = ?1";
+    let found: Option<[u8; 32]> = rows
+        .sql()
+        .prepare_cached(sql)?
+        .query_row(params![owner], |row| row.get(0))
+        .optional()?;
+    let value = found.ok_or(NonceFault::Unknown)?;
+    check(rows, owner, purpose, &value, now).map(|issued| (value, issued))
+}
+
 /// Spends the nonce, in the transaction that stores the verdict; gives the time it was issued. Where the transaction fails,
 /// it is not spent.
 ///

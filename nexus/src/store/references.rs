@@ -42,6 +42,6 @@ crate::trust_row! {
             /// Ids of the devices that it judges; every device of the tenant where empty.
             applies_to: Words,
         }
-        index { tenant }
+        index { tenant, name }
     }
 }

@@ -1,0 +1,362 @@
+//! The Verifier (RFC 9334): what is expected of a device's evidence, what judges it, and the signed result.
+//!
+//! Verifying and appraising take no lock: [`verdict`](crate::verdict) stores the outcome, after the rows that were used here
+//! have been read again.
+
+use assay_api::id::{DeviceId, ReferenceId, TenantId};
+use assay_api::jose::{self, Jwk};
+use assay_attest::appraise::{Appraisal, Previous, Reference as Values, appraise};
+use assay_attest::chain::{Anchor, AnchorKind, Chain, Order, TrustAnchors, Usage};
+use assay_attest::claims::TpmClock;
+use assay_attest::digest::HashAlg;
+use assay_attest::ear::{self, EarHead};
+use assay_attest::expected::{
+    DiceExpectation, DiceRoot, Expected, Name, RequestKey, TpmExpectation,
+};
+use assay_attest::key::{CheckSignature, PublicKey};
+use assay_attest::policy::AppraisalPolicy;
+use assay_attest::reference::{Component, ReferenceValues};
+use assay_attest::refusal::Refusal;
+use assay_attest::result::{AttestationResult, RootLevel as Root, Verdict};
+use assay_attest::session::{Label, Purpose};
+use assay_attest::standing::StaleAfter;
+use assay_attest::time::Timestamp;
+use assay_attest::verify::{Evidence, Verified};
+use std::collections::BTreeSet;
+
+use crate::keys::Signer;
+use crate::problem::{Fault, Problem};
+use crate::store::devices::{Device, RootLevel, Words};
+use crate::store::references::{Reference, ReferenceState};
+use crate::store::{Rows, StoreFault};
+
+/// The purpose of the key that signs Attestation Results, as [`crate::store::signing_key`] keeps it: global, Ed25519.
+pub const RESULT_KEY: &str = "result";
+/// PCRs of the SHA-256 bank that every TPM quotes: firmware and boot loader to kernel. 10 is left out: IMA extends it at will.
+pub const PCRS: [u8; 15] = [0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 11, 12, 13, 14, 15];
+
+/// The roots that are believed, by what they vouch for.
+#[derive(Clone, Debug, Default)]
+pub struct Anchors {
+    /// For endorsement keys of TPMs. Where there are none, an EK is taken on first use.
+    pub ek: Option<TrustAnchors>,
+    /// For DICE chains. Where there are none, a DICE member is refused.
+    pub dice: Option<TrustAnchors>,
+}
+
+/// What is configured of the Verifier.
+#[derive(Clone, Debug)]
+pub struct Verifier {
+    nexus_id: [u8; 32],
+    anchors: Anchors,
+    policy: AppraisalPolicy,
+    stale_after: StaleAfter,
+}
+
+/// What evidence answers, and whom it must come from.
+#[derive(Clone)]
+pub(crate) struct Against {
+    pub(crate) subject: String,
+    pub(crate) purpose: Purpose,
+    pub(crate) nonce: [u8; 32],
+    /// Empty but at an enrolment with a TPM. Spent with the proof, and then no secret any more.
+    pub(crate) activation: Vec<u8>,
+    pub(crate) request: RequestKey,
+    pub(crate) ak: Option<Name>,
+    pub(crate) dice: Pinned,
+    /// PCRs of the SHA-256 bank that must be quoted.
+    pub(crate) pcrs: Vec<u8>,
+}
+
+/// What is known of the DICE identity.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Pinned {
+    /// This very one.
+    Known([u8; 32]),
+    /// None yet: at enrolment, where the claim decides afterwards.
+    Open,
+    /// The device has none.
+    Absent,
+}
+
+/// An appraisal and what it rested on.
+#[derive(Clone, Debug)]
+pub(crate) struct Judged {
+    pub(crate) result: AttestationResult,
+    pub(crate) reference: Option<ReferenceId>,
+    /// The sets that were in force, to be compared in the verdict's transaction.
+    pub(crate) in_force: Vec<ReferenceId>,
+}
+
+impl Verifier {
+    /// A Verifier with the default policy: `key=tpm`, any root but none, whatever the reference values require. `nexus_id` is
+    /// the SHA-256 of the SubjectPublicKeyInfo of the TLS root.
+    #[must_use]
+    pub fn new(nexus_id: [u8; 32], anchors: Anchors, stale_after: StaleAfter) -> Self {
+        Self {
+            nexus_id,
+            anchors,
+            policy: AppraisalPolicy::default(),
+            stale_after,
+        }
+    }
+
+    /// The nexus id, which every session holds.
+    #[must_use]
+    pub const fn nexus_id(&self) -> &[u8; 32] {
+        &self.nexus_id
+    }
+
+    /// Whether DICE chains can be verified at all.
+    pub(crate) const fn knows_dice(&self) -> bool {
+        self.anchors.dice.is_some()
+    }
+
+    /// How long a proof counts.
+    #[must_use]
+    pub const fn stale_after(&self) -> StaleAfter {
+        self.stale_after
+    }
+
+    /// Parses evidence and verifies it against what is expected.
+    pub(crate) fn verify(
+        &self,
+        bytes: &[u8],
+        against: &Against,
+        now: Timestamp,
+        check: &dyn CheckSignature,
+    ) -> Result<Evidence<Verified>, Refusal> {
+        let parsed = Evidence::parse(bytes)?;
+        let mut required = Vec::new();
+        if against.ak.is_some() {
+            required.push(Label::Tpm);
+        }
+        if matches!(against.dice, Pinned::Known(_)) {
+            required.push(Label::Irot);
+        }
+        let tpm = against
+            .ak
+            .clone()
+            .map_or(TpmExpectation::NoTpm, TpmExpectation::Pinned);
+        let expected = Expected {
+            nexus_id: self.nexus_id,
+            subject: &against.subject,
+            purpose: against.purpose,
+            nonce: against.nonce,
+            activation_secret: &against.activation,
+            request_key: &against.request,
+            tpm,
+            dice: self.dice(against.dice),
+            required: &required,
+            now,
+        };
+        let verified = parsed.verify(&expected, check)?;
+        let quoted = verified
+            .claims()
+            .tpm
+            .as_ref()
+            .and_then(|tpm| tpm.pcrs.get(&HashAlg::Sha256));
+        let missing = against
+            .pcrs
+            .iter()
+            .find(|pcr| quoted.is_none_or(|bank| !bank.contains_key(pcr)));
+        match missing {
+            Some(pcr) if against.ak.is_some() => Err(Refusal::RequiredMissing {
+                label: Component::Pcr(HashAlg::Sha256, *pcr).to_string(),
+            }),
+            Some(_) | None => Ok(verified),
+        }
+    }
+
+    /// A device whose roots are no longer configured can't be verified: its DICE member is then refused, never skipped.
+    fn dice(&self, pinned: Pinned) -> DiceExpectation {
+        let device_key = match pinned {
+            Pinned::Known(key) => Some(key),
+            Pinned::Open => None,
+            Pinned::Absent => return DiceExpectation::NotRequired,
+        };
+        match &self.anchors.dice {
+            Some(anchors) => DiceExpectation::Roots(vec![DiceRoot {
+                label: Label::Irot,
+                anchors: anchors.clone(),
+                device_key,
+            }]),
+            None => DiceExpectation::NotRequired,
+        }
+    }
+
+    /// What stands behind an EK, and until when: its certificate's chain must end in a pinned root and certify this very key.
+    ///
+    /// # Errors
+    /// `chain.*` where there are pinned roots and the certificate does not chain to one, or certifies another key.
+    pub(crate) fn endorse(
+        &self,
+        ek: &PublicKey,
+        certificate: Option<&[u8]>,
+        now: Timestamp,
+        check: &dyn CheckSignature,
+    ) -> Result<(RootLevel, Option<Timestamp>), Problem> {
+        let (Some(anchors), Some(certificate)) = (&self.anchors.ek, certificate) else {
+            return Ok((RootLevel::Tofu, None));
+        };
+        let chain = Chain::parse([certificate], Order::LeafFirst)?;
+        let verified = chain.verify(anchors, Usage::EndorsementKey, now, check)?;
+        if verified.leaf().key() != ek {
+            return Err(Fault::Identity {
+                why: "the certificate is of another endorsement key",
+            }
+            .into());
+        }
+        Ok((root_of(verified.anchor()), Some(verified.ends())))
+    }
+
+    /// Appraises against the sets in force: one that verifies is enough, the newest first; without any, the verdict is `failed`.
+    pub(crate) fn judge(
+        &self,
+        evidence: &Evidence<Verified>,
+        in_force: &[Reference],
+        root: RootLevel,
+        previous: &Previous,
+        now: Timestamp,
+    ) -> Judged {
+        let ids: Vec<ReferenceId> = in_force.iter().map(|r| r.id.clone()).collect();
+        let policy = &self.policy;
+        let root = match root {
+            RootLevel::Vendor => Root::Vendor,
+            RootLevel::Operator => Root::Operator,
+            RootLevel::Tofu => Root::Tofu,
+            RootLevel::None => Root::None,
+        };
+        let run = |reference: Values<'_>| {
+            appraise(
+                evidence,
+                &Appraisal {
+                    reference,
+                    policy,
+                    root,
+                    previous,
+                    now,
+                },
+            )
+        };
+        let mut newest = None;
+        for set in in_force {
+            // A set that does not parse judges nothing: as if it were missing, which fails.
+            let Ok(values) = ReferenceValues::parse(&set.body) else {
+                continue;
+            };
+            let judged = Judged {
+                result: run(Values::Known(&values)),
+                reference: Some(set.id.clone()),
+                in_force: ids.clone(),
+            };
+            match judged.result.verdict() {
+                Verdict::Verified => return judged,
+                Verdict::Failed => newest = newest.or(Some(judged)),
+            }
+        }
+        newest.unwrap_or_else(|| Judged {
+            result: run(Values::Missing),
+            reference: None,
+            in_force: ids,
+        })
+    }
+}
+
+fn root_of(anchor: &Anchor) -> RootLevel {
+    match anchor.kind() {
+        AnchorKind::Vendor => RootLevel::Vendor,
+        AnchorKind::Operator => RootLevel::Operator,
+        AnchorKind::Engineering => RootLevel::None,
+    }
+}
+
+/// What stands behind a DICE root.
+pub(crate) const fn root_of_kind(kind: AnchorKind) -> RootLevel {
+    match kind {
+        AnchorKind::Vendor => RootLevel::Vendor,
+        AnchorKind::Operator => RootLevel::Operator,
+        AnchorKind::Engineering => RootLevel::None,
+    }
+}
+
+/// What the last verdict saw of the TPM's clock.
+pub(crate) fn previous(row: &Device) -> Previous {
+    let name = row.ak_name.as_deref().and_then(Name::parse);
+    match (name, row.tpm_reset, row.tpm_restart, row.tpm_clock) {
+        (Some(ak), Some(reset_count), Some(restart_count), Some(clock)) => Previous::Tpm {
+            ak,
+            clock: TpmClock {
+                clock,
+                reset_count,
+                restart_count,
+                safe: true,
+            },
+        },
+        _ => Previous::Nothing,
+    }
+}
+
+/// The sets that judge a device: those that name it; where none does, those for the whole tenant. Newest first.
+pub(crate) fn in_force(
+    rows: &impl Rows,
+    tenant: &TenantId,
+    device: Option<&DeviceId>,
+) -> Result<Vec<Reference>, StoreFault> {
+    let mut sets: Vec<Reference> = rows.find("tenant", tenant)?;
+    sets.retain(|set| matches!(set.state, ReferenceState::Active));
+    let names =
+        |set: &Reference| device.is_some_and(|d| set.applies_to.iter().any(|id| id == d.as_str()));
+    if sets.iter().any(names) {
+        sets.retain(names);
+    } else {
+        sets.retain(|set| set.applies_to.iter().next().is_none());
+    }
+    sets.sort_by(|a, b| (b.taken, b.id.as_str()).cmp(&(a.taken, a.id.as_str())));
+    Ok(sets)
+}
+
+/// PCRs to quote: the usual, what the device has ever shown (that only grows), and what the sets in force name.
+pub(crate) fn pcrs_to_quote(shown: &Words, in_force: &[Reference]) -> Vec<u8> {
+    let mut pcrs: BTreeSet<u8> = PCRS.into_iter().collect();
+    pcrs.extend(indices(shown));
+    let sets = in_force
+        .iter()
+        .filter_map(|set| ReferenceValues::parse(&set.body).ok());
+    for set in sets {
+        pcrs.extend(
+            set.entries()
+                .keys()
+                .filter_map(|component| match component {
+                    Component::Pcr(HashAlg::Sha256, index) => Some(*index),
+                    Component::Pcr(..) | Component::Fwid(..) => None,
+                }),
+        );
+    }
+    pcrs.into_iter().collect()
+}
+
+/// PCR indices as a row keeps them.
+pub(crate) fn indices(words: &Words) -> Vec<u8> {
+    words.iter().filter_map(|word| word.parse().ok()).collect()
+}
+
+/// The result as a signed JWT (EAR), by the key that signs results.
+pub(crate) fn sign_ear(
+    result: &AttestationResult,
+    head: &EarHead<'_>,
+    signer: &dyn Signer,
+) -> Result<String, Problem> {
+    let PublicKey::Ed25519(public) = signer.public() else {
+        return Err(Problem::from(Fault::Internal).step("result.key"));
+    };
+    let kid = Jwk::ed25519(*public).thumbprint();
+    let header = format!(
+        r#"{{"alg":"EdDSA","kid":"{kid}","typ":"{}"}}"#,
+        ear::MEDIA_TYPE
+    );
+    let claims = ear::claims(result, head)
+        .map_err(|_| Problem::from(Fault::Internal).step("result.json"))?;
+    jose::build(header.as_bytes(), &claims, |m| signer.sign(m))
+        .map_err(|e| StoreFault::from(e).into())
+}
