@@ -236,7 +236,7 @@ fn ear(
     now: Timestamp,
     until: Timestamp,
 ) -> Result<String, Problem> {
-    let issuer = Base64UrlUnpadded::encode_string(app.verifier.nexus_id());
+    let issuer = Base64UrlUnpadded::encode_string(&app.nexus_id);
     let head = EarHead {
         issuer: &issuer,
         subject: row.id.as_str(),

@@ -47,7 +47,6 @@ pub struct Anchors {
 /// What is configured of the Verifier.
 #[derive(Clone, Debug)]
 pub struct Verifier {
-    nexus_id: [u8; 32],
     anchors: Anchors,
     policy: AppraisalPolicy,
     stale_after: StaleAfter,
@@ -56,6 +55,7 @@ pub struct Verifier {
 /// What evidence answers, and whom it must come from.
 #[derive(Clone)]
 pub(crate) struct Against {
+    pub(crate) nexus_id: [u8; 32],
     pub(crate) subject: String,
     pub(crate) purpose: Purpose,
     pub(crate) nonce: [u8; 32],
@@ -89,22 +89,14 @@ pub(crate) struct Judged {
 }
 
 impl Verifier {
-    /// A Verifier with the default policy: `key=tpm`, any root but none, whatever the reference values require. `nexus_id` is
-    /// the SHA-256 of the SubjectPublicKeyInfo of the TLS root.
+    /// A Verifier with the default policy: `key=tpm`, any root but none, whatever the reference values require.
     #[must_use]
-    pub fn new(nexus_id: [u8; 32], anchors: Anchors, stale_after: StaleAfter) -> Self {
+    pub fn new(anchors: Anchors, stale_after: StaleAfter) -> Self {
         Self {
-            nexus_id,
             anchors,
             policy: AppraisalPolicy::default(),
             stale_after,
         }
-    }
-
-    /// The nexus id, which every session holds.
-    #[must_use]
-    pub const fn nexus_id(&self) -> &[u8; 32] {
-        &self.nexus_id
     }
 
     /// Whether DICE chains can be verified at all.
@@ -139,7 +131,7 @@ impl Verifier {
             .clone()
             .map_or(TpmExpectation::NoTpm, TpmExpectation::Pinned);
         let expected = Expected {
-            nexus_id: self.nexus_id,
+            nexus_id: against.nexus_id,
             subject: &against.subject,
             purpose: against.purpose,
             nonce: against.nonce,

@@ -168,7 +168,7 @@ fn create(
         .public_url()
         .cloned()
         .ok_or_else(|| Problem::from(Fault::Internal).step("config.url"))?;
-    let words = TokenWords::new(Word::Claim, secret, url, *app.verifier.nexus_id())
+    let words = TokenWords::new(Word::Claim, secret, url, app.nexus_id)
         .map_err(|_| Problem::from(Fault::Internal).step("config.url"))?;
     Ok(ClaimCreated {
         claim: shown(row, "open", expires),
@@ -440,6 +440,7 @@ fn look(ctx: &Ctx, ask: &EnrolComplete) -> Result<Looked, Problem> {
     };
     let subject = claim.id.to_string();
     let against = Against {
+        nexus_id: app.nexus_id,
         subject,
         purpose: Purpose::Enrol,
         nonce,

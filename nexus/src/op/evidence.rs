@@ -134,6 +134,7 @@ fn look(ctx: &Ctx, bytes: &[u8]) -> Result<Looked, Problem> {
         Ok::<_, Problem>((row, key, nonce, issued, sets))
     })?;
     let against = Against {
+        nexus_id: app.nexus_id,
         subject: row.id.to_string(),
         purpose: Purpose::Attest,
         nonce,
@@ -352,6 +353,7 @@ pub(super) fn kept(
         return Err(none());
     };
     let against = Against {
+        nexus_id: app.nexus_id,
         subject,
         purpose,
         nonce,
