@@ -1,7 +1,11 @@
-//! The agent against real parts: swtpm, TLS on loopback, files.
+//! The agent against real parts: swtpm, TLS on loopback, files, processes.
 
 #[cfg(test)]
 mod deliver;
+#[cfg(test)]
+mod host;
+#[cfg(test)]
+mod nexus;
 #[cfg(test)]
 mod proof;
 #[cfg(test)]
@@ -10,3 +14,5 @@ mod swtpm;
 mod tpm;
 #[cfg(test)]
 mod verifier;
+#[cfg(test)]
+mod whole;

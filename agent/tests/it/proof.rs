@@ -2,11 +2,16 @@
 
 use crate::swtpm::SwTpm;
 use crate::verifier::{Known, proof, run, settings};
+use assay_agent::source::dice::SoftwareRoot;
 use assay_agent::source::roots::Roots;
+use assay_attest::attester::dice::{SoftwareDice, SoftwareFactory};
+use assay_attest::chain::TrustAnchors;
 use assay_attest::claims::KeyLevel;
 use assay_attest::codec::tpm::Public;
 use assay_attest::digest::HashAlg;
-use assay_attest::session::Purpose;
+use assay_attest::expected::{DiceExpectation, DiceRoot};
+use assay_attest::session::{Label, Purpose};
+use assay_attest::time::Timestamp;
 use assay_checks::tpm_credential::{AesBits, EndorsementKey, NameAlg, make_credential};
 
 fn open(swtpm: &SwTpm) -> Roots {
@@ -83,6 +88,63 @@ fn i4_every_changed_byte_is_noticed() {
         changed[at] ^= 1;
         assert!(known.verify(&proof(1), &changed).is_err(), "byte {at}");
     }
+}
+
+#[test]
+fn the_labs_dice_proves_itself_beside_the_tpm_and_warns() {
+    let Some(swtpm) = SwTpm::start() else {
+        return;
+    };
+    let file = |name: &str, bytes: &[u8]| {
+        let path = swtpm.path(name);
+        std::fs::write(&path, bytes).unwrap();
+        path
+    };
+    let factory = SoftwareFactory::new(&[3; 32], Timestamp::from_secs(1_700_000_000)).unwrap();
+    let rom = SoftwareDice::rom_key(&[4; 32]).unwrap();
+    let chain = factory.provision(&rom).unwrap();
+    let pem: String = chain
+        .iter()
+        .map(|der| {
+            use base64ct::Encoding as _;
+            let body = base64ct::Base64::encode_string(der);
+            let lines: Vec<&str> = body
+                .as_bytes()
+                .chunks(64)
+                .map(|line| std::str::from_utf8(line).unwrap())
+                .collect();
+            format!(
+                "-----BEGIN CERTIFICATE-----\n{}\n-----END CERTIFICATE-----\n",
+                lines.join("\n")
+            )
+        })
+        .collect();
+    let mut settings = settings(&swtpm.path(""), Some(swtpm.tcti()));
+    settings.software_dice = Some(SoftwareRoot {
+        uds: file("uds", &[4; 32]),
+        certificates: file("chain.pem", pem.as_bytes()),
+        firmware: [file("first", b"one"), file("second", b"two")],
+    });
+    let roots = Roots::open(settings.clone()).unwrap();
+    assert!(roots.warnings()[0].contains("nothing about hardware"));
+    let mut known = Known::of(&roots);
+    known.dice = DiceExpectation::Roots(vec![DiceRoot {
+        label: Label::Irot,
+        anchors: TrustAnchors::new(factory.anchor("lab").unwrap(), vec![]),
+        device_key: None,
+    }]);
+    known.required = vec![Label::Tpm, Label::Irot];
+    let bytes = run(roots.prove(proof(1))).unwrap();
+    let claims = known.verify(&proof(1), &bytes).unwrap();
+    assert_eq!(claims.dice.len(), 1);
+    drop(roots);
+    // Other firmware is another leaf of the same device.
+    file("second", b"changed");
+    let roots = Roots::open(settings).unwrap();
+    let bytes = run(roots.prove(proof(2))).unwrap();
+    let changed = known.verify(&proof(2), &bytes).unwrap();
+    assert_eq!(changed.dice[0].device_key, claims.dice[0].device_key);
+    assert_ne!(changed.dice[0].layers, claims.dice[0].layers);
 }
 
 #[test]

@@ -102,10 +102,15 @@ impl SwTpm {
         self.dir.path().join(name)
     }
 
-    /// Off and on again: a TPM reset.
-    pub(crate) fn restart(&mut self) {
+    /// Off, as if the device were missing.
+    pub(crate) fn off(&mut self) {
         self.child.kill().unwrap();
         self.child.wait().unwrap();
+    }
+
+    /// Off and on again: a TPM reset.
+    pub(crate) fn restart(&mut self) {
+        self.off();
         self.child = Self::spawn(&self.dir.path().join("state"), self.port);
         self.await_port();
     }
