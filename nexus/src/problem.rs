@@ -208,7 +208,6 @@ struct Inner {
     fault: Fault,
     step: Option<String>,
     demand: Option<DemandId>,
-    nonce: Option<String>,
 }
 
 impl<F: Into<Fault>> From<F> for Problem {
@@ -217,7 +216,6 @@ impl<F: Into<Fault>> From<F> for Problem {
             fault: fault.into(),
             step: None,
             demand: None,
-            nonce: None,
         }))
     }
 }

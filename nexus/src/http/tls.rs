@@ -54,6 +54,11 @@ pub enum TlsFault {
         /// Why not.
         why: String,
     },
+    /// Another root than at the start: clients pin it, and everything that was signed names it.
+    #[error(
+        "the tls chain now ends in another root: clients pin the root; restart the nexus if that is meant"
+    )]
+    OtherRoot,
     /// A chain without its root: clients pin the root's key, so it must be sent.
     #[error(
         "the tls chain `{path}` holds no root after the leaf: add the root certificate at its end"
@@ -161,6 +166,9 @@ impl Identity {
             return Ok(false);
         }
         let Chain { chain, key, state } = make(store, random, &self.names, &self.source)?;
+        if state.pins.current != self.nexus_id() {
+            return Err(TlsFault::OtherRoot);
+        }
         self.slot.replace(chain, key)?;
         *self.state.lock().unwrap_or_else(PoisonError::into_inner) = state;
         Ok(true)

@@ -11,6 +11,7 @@ pub(crate) mod enrolment;
 pub(crate) mod evidence;
 pub(crate) mod grants;
 pub(crate) mod hosts;
+pub(crate) mod join;
 pub(crate) mod people;
 pub(crate) mod references;
 pub(crate) mod secrets;
@@ -35,9 +36,10 @@ pub(crate) use grants::{create_grant, list_grants, revoke_grant};
 pub(crate) use hosts::{
     agent_hosts, list_hosts, pair_host, pull_manifest, report_delivery, show_host,
 };
+pub(crate) use join::{begin_join, complete_join};
 pub(crate) use people::{
-    begin_join, complete_join, create_invite, list_invites, list_operators, revoke_key,
-    show_operator, suspend_operator, unsuspend_operator, whoami,
+    create_invite, list_invites, list_operators, revoke_key, show_operator, suspend_operator,
+    unsuspend_operator, whoami,
 };
 pub(crate) use references::{list_references, show_reference, take_reference};
 pub(crate) use secrets::{
