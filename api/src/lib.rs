@@ -3,6 +3,7 @@
 //! No sockets, no clock, no randomness: whoever calls passes time and chance in.
 #![forbid(unsafe_code)]
 
+pub mod armor;
 pub mod cedar;
 pub mod channel;
 pub mod checks;

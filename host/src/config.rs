@@ -19,11 +19,11 @@ pub struct Config {
 }
 
 /// The way to the DPU's agent.
-#[derive(Clone, Debug, Deserialize)]
+#[derive(Clone, Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Dpu {
-    /// `host:port` (the address of tmfifo or of the physical function), or `unix:/path`.
-    pub address: String,
+    /// `tcp:ADDRESS:PORT` (of tmfifo or of the physical function) or `unix:PATH`; absent where the pairing says it.
+    pub address: Option<crate::link::Address>,
 }
 
 /// The sshd that is looked after, and the programs that do it.
@@ -50,14 +50,6 @@ pub struct Sshd {
     pub port: u16,
     /// How it is reloaded; where empty, SIGHUP to the process of its `PidFile`.
     pub reload: Vec<String>,
-}
-
-impl Default for Dpu {
-    fn default() -> Self {
-        Self {
-            address: "192.168.100.2:9643".to_owned(),
-        }
-    }
 }
 
 impl Default for Sshd {
@@ -101,9 +93,6 @@ pub enum ConfigFault {
     /// The trial login is for loopback.
     #[error("`sshd.address` is `{0}`: the trial login connects to a loopback address only")]
     Address(std::net::IpAddr),
-    /// The DPU's address.
-    #[error("`dpu.address` is `{0}`: write `host:port` or `unix:/path`")]
-    DpuAddress(String),
 }
 
 impl Config {
@@ -129,16 +118,6 @@ impl Config {
         }
         if !s.address.is_loopback() {
             return Err(ConfigFault::Address(s.address));
-        }
-        let address = &config.dpu.address;
-        let fits = match address.strip_prefix("unix:") {
-            Some(path) => path.starts_with('/'),
-            None => address
-                .rsplit_once(':')
-                .is_some_and(|(host, port)| !host.is_empty() && port.parse::<u16>().is_ok()),
-        };
-        if !fits {
-            return Err(ConfigFault::DpuAddress(address.clone()));
         }
         Ok(config)
     }

@@ -6,7 +6,19 @@
 #![forbid(unsafe_code)]
 
 pub mod config;
+pub mod fault;
 pub mod files;
+pub mod host;
+pub mod keys;
+pub mod link;
 pub mod login;
+pub mod manifest;
+pub mod record;
 pub mod run;
+pub mod service;
 pub mod sshd;
+
+use assay_attest::time::Timestamp;
+
+/// Where the time comes from: `main` gives the system's, tests their own.
+pub type Clock = fn() -> Timestamp;

@@ -30,12 +30,14 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 use tools::Effective;
 
-/// The one who changes sshd.
+/// The one who changes sshd: there is one at a time, for as long as this lives.
 #[derive(Debug)]
 pub struct Installer<'a> {
     sshd: &'a Sshd,
     state: &'a Path,
     trial_key: PathBuf,
+    recovered: bool,
+    _lock: Flock<File>,
 }
 
 /// What an installation came to.
@@ -59,23 +61,35 @@ pub struct Record {
 }
 
 impl<'a> Installer<'a> {
-    /// For an sshd; journal, lock and the trial's things are in `state`, the trial key (OpenSSH, 0600) at `trial_key`.
-    #[must_use]
-    pub const fn new(sshd: &'a Sshd, state: &'a Path, trial_key: PathBuf) -> Self {
-        Self {
+    /// Waits for nobody: takes the lock, and puts back what an interrupted installation had changed.
+    ///
+    /// Journal, lock and the trial's things are in `state`, the trial key (OpenSSH, 0600) at `trial_key`, `.pub` beside it.
+    ///
+    /// # Errors
+    /// [`Fault::Busy`]; what recovery meets.
+    pub fn open(sshd: &'a Sshd, state: &'a Path, trial_key: PathBuf) -> Result<Self, Fault> {
+        let mut installer = Self {
             sshd,
             state,
             trial_key,
-        }
+            recovered: false,
+            _lock: lock(state)?,
+        };
+        installer.recovered = installer.recover()?;
+        Ok(installer)
+    }
+
+    /// Whether an interrupted installation was found and put back.
+    #[must_use]
+    pub const fn recovered(&self) -> bool {
+        self.recovered
     }
 
     /// Installs, proves, and keeps `record` with it; or leaves everything as it was.
     ///
     /// # Errors
-    /// [`Fault`]; sshd then stands as before, but for [`Fault::Rollback`], which [`Installer::recover`] takes up.
+    /// [`Fault`]; sshd then stands as before, but for [`Fault::Rollback`], which the next [`Installer::open`] takes up.
     pub fn install(&self, trust: &Trust, record: Record, now: Timestamp) -> Result<Outcome, Fault> {
-        let _lock = self.lock()?;
-        self.recover_locked()?;
         tools::check_version(self.sshd)?;
         // One that is broken already would not survive a reload, ours or anybody's.
         tools::config_test(self.sshd)?;
@@ -121,24 +135,13 @@ impl<'a> Installer<'a> {
         }
     }
 
-    /// Puts back what an interrupted installation had changed. Says whether there was one.
-    ///
-    /// # Errors
-    /// [`Fault`].
-    pub fn recover(&self) -> Result<bool, Fault> {
-        let _lock = self.lock()?;
-        self.recover_locked()
-    }
-
     /// Takes everything of ours out of sshd: the directive first, the files once no running sshd looks for them.
     ///
     /// Local keys are left alone. Where it fails midway it can be repeated.
     ///
     /// # Errors
     /// [`Fault`].
-    pub fn purge(&self, record: Record) -> Result<(), Fault> {
-        let _lock = self.lock()?;
-        self.recover_locked()?;
+    pub fn purge(&self, record: Option<Record>) -> Result<(), Fault> {
         let places = Places::new(self.sshd)?;
         let main = files::read(&places.main)?.unwrap_or_default();
         let bare = layout::strip(&places, &main);
@@ -150,7 +153,9 @@ impl<'a> Installer<'a> {
         if there || bare != main {
             self.settle()?;
         }
-        files::replace(&record.path, &record.bytes, 0o600)?;
+        if let Some(record) = record {
+            files::replace(&record.path, &record.bytes, 0o600)?;
+        }
         let mut gone = places.principals_there()?;
         gone.extend([
             places.own_conf.clone(),
@@ -197,7 +202,7 @@ impl<'a> Installer<'a> {
             }
         }
         tools::config_test(self.sshd)?;
-        self.check_effective(places, trust)?;
+        check_effective(places, trust)?;
         if sshds.iter().any(|change| change.role.needs_reload()) {
             reload::reload(self.sshd)?;
         } else {
@@ -216,48 +221,7 @@ impl<'a> Installer<'a> {
         Ok(())
     }
 
-    /// Asks sshd, for each managed login, whether what is in force is ours.
-    fn check_effective(&self, places: &Places<'_>, trust: &Trust) -> Result<(), Fault> {
-        let certificate = places.host_certificate.display().to_string();
-        let wanted = [
-            ("trustedusercakeys", places.ca.display().to_string()),
-            ("revokedkeys", places.krl.display().to_string()),
-            ("authorizedprincipalsfile", places.principals_pattern()),
-            ("authorizedprincipalscommand", "none".to_owned()),
-            ("pubkeyauthentication", "yes".to_owned()),
-        ];
-        for login in &trust.logins {
-            let effective = Effective::of(self.sshd, Some(login))?;
-            let mut checks: Vec<(&'static str, &str, &str)> = wanted
-                .iter()
-                .map(|(key, wanted)| {
-                    (
-                        *key,
-                        wanted.as_str(),
-                        effective.first(key).unwrap_or("none"),
-                    )
-                })
-                .collect();
-            if trust.host_certificate.is_some() {
-                let there = effective
-                    .all("hostcertificate")
-                    .any(|path| path == certificate);
-                let found = if there { &certificate } else { "none" };
-                checks.push(("hostcertificate", &certificate, found));
-            }
-            if let Some((directive, wanted, found)) = checks.iter().find(|(_, w, f)| w != f) {
-                return Err(Fault::NotEffective {
-                    login: login.to_string(),
-                    directive,
-                    wanted: (*wanted).to_owned(),
-                    found: (*found).to_owned(),
-                });
-            }
-        }
-        Ok(())
-    }
-
-    fn recover_locked(&self) -> Result<bool, Fault> {
+    fn recover(&self) -> Result<bool, Fault> {
         files::sweep(self.state)?;
         files::sweep(&self.sshd.directory)?;
         files::sweep(&self.sshd.directory.join("principals"))?;
@@ -303,21 +267,79 @@ impl<'a> Installer<'a> {
         Ok(())
     }
 
-    fn lock(&self) -> Result<Flock<File>, Fault> {
-        files::directory(self.state, 0o700)?;
-        let path = self.state.join("lock");
-        let file = File::options()
-            .create(true)
-            .truncate(false)
-            .write(true)
-            .open(&path)
-            .map_err(|error| files::at(&path, error))?;
-        Flock::lock(file, FlockArg::LockExclusiveNonblock).map_err(|_held| Fault::Busy)
-    }
-
     fn journal_path(&self) -> PathBuf {
         self.state.join("journal.json")
     }
+}
+
+/// Whether exactly this is in place and in force.
+///
+/// # Errors
+/// [`Fault`] where that can't be found out.
+pub fn holds(sshd: &Sshd, trust: &Trust) -> Result<bool, Fault> {
+    let places = Places::new(sshd)?;
+    let ours = [sshd.drop_in.as_path(), places.own_conf.as_path()];
+    let scan = scan::read(&places.main, &sshd.drop_in, &ours)?;
+    let foreign = scan.foreign(&trust.logins)?;
+    let changes = changed(layout::wanted(&places, trust, &scan, &foreign)?)?;
+    match check_effective(&places, trust) {
+        Ok(()) => Ok(changes.is_empty()),
+        Err(Fault::NotEffective { .. }) => Ok(false),
+        Err(other) => Err(other),
+    }
+}
+
+/// Asks sshd, for each managed login, whether what is in force is ours.
+fn check_effective(places: &Places<'_>, trust: &Trust) -> Result<(), Fault> {
+    let certificate = places.host_certificate.display().to_string();
+    let wanted = [
+        ("trustedusercakeys", places.ca.display().to_string()),
+        ("revokedkeys", places.krl.display().to_string()),
+        ("authorizedprincipalsfile", places.principals_pattern()),
+        ("authorizedprincipalscommand", "none".to_owned()),
+        ("pubkeyauthentication", "yes".to_owned()),
+    ];
+    for login in &trust.logins {
+        let effective = Effective::of(places.sshd, Some(login))?;
+        let mut checks: Vec<(&'static str, &str, &str)> = wanted
+            .iter()
+            .map(|(key, wanted)| {
+                (
+                    *key,
+                    wanted.as_str(),
+                    effective.first(key).unwrap_or("none"),
+                )
+            })
+            .collect();
+        if trust.host_certificate.is_some() {
+            let there = effective
+                .all("hostcertificate")
+                .any(|path| path == certificate);
+            let found = if there { &certificate } else { "none" };
+            checks.push(("hostcertificate", &certificate, found));
+        }
+        if let Some((directive, wanted, found)) = checks.iter().find(|(_, w, f)| w != f) {
+            return Err(Fault::NotEffective {
+                login: login.to_string(),
+                directive,
+                wanted: (*wanted).to_owned(),
+                found: (*found).to_owned(),
+            });
+        }
+    }
+    Ok(())
+}
+
+fn lock(state: &Path) -> Result<Flock<File>, Fault> {
+    files::directory(state, 0o700)?;
+    let path = state.join("lock");
+    let file = File::options()
+        .create(true)
+        .truncate(false)
+        .write(true)
+        .open(&path)
+        .map_err(|error| files::at(&path, error))?;
+    Flock::lock(file, FlockArg::LockExclusiveNonblock).map_err(|_held| Fault::Busy)
 }
 
 /// What the changes call for.

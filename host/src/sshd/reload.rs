@@ -92,12 +92,11 @@ fn running(sshd: &Sshd, pid_file: &Path) -> Result<Pid, Fault> {
         .and_then(|text| text.trim().parse().ok())
         .filter(|pid| *pid > 1)
         .ok_or_else(|| stale("holds no process id"))?;
-    let exe = fs::read_link(format!("/proc/{pid}/exe"))
+    // Not `/proc/PID/exe`: reading that needs all the capabilities of sshd, which our unit does not have.
+    let comm = fs::read_to_string(format!("/proc/{pid}/comm"))
         .map_err(|_gone| stale("names a process that is gone"))?;
-    let program = files::real(&sshd.program)?;
-    // After a package upgrade the running program's file is deleted.
-    let exe = exe.to_string_lossy().replace(" (deleted)", "");
-    if Path::new(&exe) == program {
+    let name = sshd.program.file_name().unwrap_or_default();
+    if !comm.trim_end().is_empty() && name.to_string_lossy().starts_with(comm.trim_end()) {
         Ok(Pid::from_raw(pid))
     } else {
         Err(stale("names a process that is not sshd"))

@@ -40,14 +40,14 @@ fn a_certificate_opens_this_host_and_purge_leaves_no_trace() {
     let stranger = world.user_certificate("foreign");
     assert!(!world.opens(&stranger), "another CA");
 
-    world.installer().purge(world.record("none")).unwrap();
+    world.installer().purge(Some(world.record("none"))).unwrap();
     assert!(!world.opens(&cert));
     assert!(world.local_key_opens());
     let mut after = world.picture();
     after.remove(&world.at("state/installed"));
     assert_eq!(before, after);
     assert!(!world.at("assay").exists());
-    world.installer().purge(world.record("none")).unwrap();
+    world.installer().purge(Some(world.record("none"))).unwrap();
 }
 
 #[test]
@@ -169,7 +169,7 @@ fn another_ca_keeps_its_logins() {
     assert!(world.opens(&theirs) && world.opens(&ours));
     let not_theirs = world.certify("foreign", "user", "ops", "+1h", &[]);
     assert!(!world.opens(&not_theirs));
-    world.installer().purge(world.record("none")).unwrap();
+    world.installer().purge(Some(world.record("none"))).unwrap();
     assert!(world.opens(&theirs) && !world.opens(&ours));
     let mut after = world.picture();
     after.remove(&world.at("state/installed"));
@@ -192,7 +192,7 @@ fn without_an_include_the_main_file_gets_one_and_loses_it() {
         let main = fs::read_to_string(world.at("sshd_config")).unwrap();
         assert!(main.starts_with("# assay-host:"), "{main}");
         assert_eq!(world.install(&trust).unwrap(), Outcome::Renewed);
-        world.installer().purge(world.record("none")).unwrap();
+        world.installer().purge(Some(world.record("none"))).unwrap();
         assert!(!world.opens(&cert));
         let mut after = world.picture();
         after.remove(&world.at("state/installed"));
