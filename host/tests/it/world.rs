@@ -295,7 +295,20 @@ impl World {
         }
         let port = self.sshd.port.to_string();
         args.extend(["-p", &port, "-l", "root", "127.0.0.1", "echo in"].map(str::to_owned));
-        run(&self.sshd.ssh, &args, Duration::from_secs(30)).unwrap()
+        // While sshd takes up a reload nobody listens for a moment.
+        for _ in 0..100 {
+            let ran = run(&self.sshd.ssh, &args, Duration::from_secs(30)).unwrap();
+            let away = [
+                "Connection refused",
+                "Connection reset",
+                "Connection closed by",
+            ];
+            if !away.iter().any(|text| ran.stderr.contains(text)) {
+                return ran;
+            }
+            std::thread::sleep(Duration::from_millis(50));
+        }
+        panic!("sshd stays away: {}", self.log())
     }
 
     pub(crate) fn opens(&self, cert: &Path) -> bool {
