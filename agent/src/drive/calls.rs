@@ -1,6 +1,7 @@
 //! The calls to the nexus, each a future that ends in one event.
 
-use super::{Event, Keys};
+use super::Keys;
+use super::event::Event;
 use crate::boot::Boot;
 use crate::cycle::{Call, Challenge, Errands, Input};
 use crate::deliver::Hub;

@@ -1,6 +1,6 @@
 //! Leases that came: opened into the vault, then acknowledged. One that does not open is left to the nexus.
 
-use super::{DriveError, Driver, Opened, calls};
+use super::{DriveError, Driver, calls};
 use crate::boot::Boot;
 use crate::cycle::Input;
 use assay_api::checks::SoftwareChecks;
@@ -11,7 +11,7 @@ use std::sync::Arc;
 
 impl Driver {
     pub(super) fn leases_in(&mut self, leases: Leases, sent: Boot) -> Result<(), DriveError> {
-        let mut opened: Opened = Vec::new();
+        let mut opened = Vec::new();
         for lease in leases.items {
             let (id, millis) = (lease.id.clone(), lease.expires_in_ms);
             match self.open(lease, sent) {

@@ -2,6 +2,7 @@
 //! about trust is made here.
 
 mod calls;
+mod event;
 mod leases;
 mod show;
 
@@ -17,46 +18,19 @@ use crate::sys::Locked;
 use crate::timer::Timer;
 use crate::vault::Vault;
 use crate::{about, link, notify};
-use assay_api::id::{HostId, LeaseId};
+use assay_api::id::HostId;
 use assay_api::log::{Checkpoint, LogKey};
 use assay_api::signed::DeliveryKeys;
-use assay_api::types::{DeliveryReport, Leases, Trust, Verdict};
+use assay_api::types::{DeliveryReport, Trust, Verdict};
 use assay_attest::attester::Statement;
 use assay_attest::session::Purpose;
 use assay_client::{CallError, Client};
 use assay_tls::NexusId;
+use event::Event;
 use std::collections::BTreeMap;
 use std::io;
 use std::sync::Arc;
 use tokio::sync::mpsc;
-
-/// What a call or a source brought.
-pub(crate) enum Event {
-    /// For the round, and nothing to keep.
-    Input(Input),
-    /// A nonce, and the nexus that gave it.
-    Nonce(crate::cycle::Challenge, NexusId),
-    /// A call failed.
-    Failed(Call, CallError),
-    /// Something on this machine failed.
-    Fault {
-        call: Call,
-        code: String,
-        detail: String,
-    },
-    /// A verdict on what was sent then.
-    Judged(Box<Verdict>, Boot),
-    /// Leases, asked for then.
-    Leases(Leases, Boot),
-    /// Where to wake from next.
-    Wake(crate::cycle::Errands, u64),
-    /// The nexus's keys as it states them, and the root that said so.
-    Trust(Box<Trust>, NexusId),
-    /// A good head.
-    Head(Checkpoint),
-    /// Reports that the nexus has.
-    Sent(Vec<DeliveryReport>),
-}
 
 /// The agent could not go on.
 #[derive(Debug, thiserror::Error)]
@@ -506,6 +480,3 @@ pub(crate) async fn tick(watchdog: &mut Option<tokio::time::Interval>) {
         None => std::future::pending().await,
     }
 }
-
-/// Leases that are held, by id: what the round and the vault must agree on.
-pub(crate) type Opened = Vec<(LeaseId, u64)>;
