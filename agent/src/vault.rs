@@ -75,7 +75,7 @@ impl Vault {
         Self::default()
     }
 
-    /// Takes a lease. One that has ended is not taken.
+    /// Takes a lease. It stands in for those of the same name that are no newer and last no longer, which are wiped.
     ///
     /// # Errors
     /// [`VaultFault`]; the vault stays as it was.
@@ -88,16 +88,20 @@ impl Vault {
         secret: &[u8],
     ) -> Result<(), VaultFault> {
         let pages = |held: usize| held.div_ceil(PAGE).max(1).saturating_mul(PAGE);
+        let replaces = |id: &LeaseId, held: &Held| {
+            *id == lease || (held.name == name && held.version <= version && held.ends <= ends)
+        };
         let taken: usize = self
             .leases
             .iter()
-            .filter(|(id, _)| **id != lease)
+            .filter(|(id, held)| !replaces(id, held))
             .map(|(_, held)| pages(held.secret.expose().len()))
             .sum();
         if taken.saturating_add(pages(secret.len())) > LIMIT {
             return Err(VaultFault::Full);
         }
         let secret = Locked::copy_of(secret)?;
+        self.leases.retain(|id, held| !replaces(id, held));
         let held = Held {
             name,
             version,
@@ -254,7 +258,7 @@ mod tests {
         let big = vec![7; 64 * 1024];
         let mut taken = 0u8;
         while vault
-            .put(lease(taken), "x".into(), 1, Boot::NEVER, &big)
+            .put(lease(taken), format!("x{taken}"), 1, Boot::NEVER, &big)
             .is_ok()
         {
             taken += 1;
@@ -262,8 +266,24 @@ mod tests {
         }
         assert_eq!(usize::from(taken), LIMIT / big.len());
         vault
-            .put(lease(0), "x".into(), 2, Boot::NEVER, &big)
+            .put(lease(0), "x0".into(), 2, Boot::NEVER, &big)
             .unwrap();
+    }
+
+    #[test]
+    fn a_renewal_stands_in_for_what_it_renews() {
+        let mut vault = Vault::new();
+        let put = |vault: &mut Vault, id, version, ends| {
+            vault.put(lease(id), "db".into(), version, at(ends), b"x")
+        };
+        put(&mut vault, 1, 1, 100).unwrap();
+        put(&mut vault, 2, 1, 200).unwrap();
+        assert!(!vault.holds(&lease(1)) && vault.holds(&lease(2)));
+        put(&mut vault, 3, 2, 150).unwrap();
+        assert!(vault.holds(&lease(2)), "it lasts longer");
+        put(&mut vault, 4, 1, 300).unwrap();
+        assert!(vault.holds(&lease(3)), "it is newer");
+        assert!(!vault.holds(&lease(2)));
     }
 
     #[test]

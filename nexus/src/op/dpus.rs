@@ -214,6 +214,7 @@ pub(crate) async fn wake(ctx: Ctx, ask: WakeAsk) -> Result<Shown<Wake>, Problem>
     let grace = ctx.app.config.outage_grace;
     let mut bell = ctx.app.wake.listen(&device);
     let end = tokio::time::Instant::now() + Duration::from_secs(u64::from(seconds));
+    let mut known = ask.cursor;
     loop {
         let found = ctx
             .read(Target::Route, |rows, act| {
@@ -221,9 +222,14 @@ pub(crate) async fn wake(ctx: Ctx, ask: WakeAsk) -> Result<Shown<Wake>, Problem>
             })
             .await?;
         let left = end.saturating_duration_since(tokio::time::Instant::now());
-        let news = ask.cursor != Some(found.get().cursor) && !is_idle(found.get());
+        let idle = is_idle(found.get());
+        let news = known != Some(found.get().cursor) && !idle;
         if news || left.is_zero() {
             return Ok(found);
+        }
+        if idle {
+            // What the agent knew of is done: the same once more is news.
+            known = None;
         }
         // Now and then without a ring: what becomes due by itself rings no bell, nor does another device's fall (I13: 15 s).
         bell.rung(left.min(Duration::from_secs(10))).await;

@@ -233,33 +233,40 @@ pub(crate) async fn pull_manifest(
     ctx: Ctx,
     ask: ManifestAsk,
 ) -> Result<Changed<ManifestOut>, Problem> {
-    ctx.settle(Target::Route, move |tx, act| {
-        let device = act.caller.device()?.id.clone();
-        let host: Option<HostRow> = tx.get(&ask.host_id)?;
-        let host = host
-            .filter(|h| h.device == device && h.state == HostState::Paired)
-            .ok_or(Fault::NotFound { what: "host" })?;
-        let (now, grace) = (tx.now(), act.ctx.app.config.outage_grace);
-        let plan = manifest::plan(tx, host, now)?;
-        let newest = plan.newest().cloned();
-        let again = newest.as_ref().is_some_and(|m| m.sequence > ask.have);
-        let row = match plan.need(now, grace) {
-            Need::Remove => Some(sign(tx, act, plan.clone(), None)?),
-            Need::Nothing if !again || newest.as_ref().is_some_and(|m| m.removes) => newest,
-            need => match Permit::judge(tx, act, Class::Public, std::slice::from_ref(&device)) {
-                Ok(_) if need == Need::Nothing => newest,
-                Ok(permit) => Some(sign(tx, act, plan.clone(), Some(&permit))?),
-                Err(_) if plan.clone().only_removing().removes() => {
-                    Some(sign(tx, act, plan.clone(), None)?)
+    let device = ctx.caller.device()?.id.clone();
+    let caller = device.clone();
+    let done = ctx
+        .settle(Target::Route, move |tx, act| {
+            let host: Option<HostRow> = tx.get(&ask.host_id)?;
+            let host = host
+                .filter(|h| h.device == device && h.state == HostState::Paired)
+                .ok_or(Fault::NotFound { what: "host" })?;
+            let (now, grace) = (tx.now(), act.ctx.app.config.outage_grace);
+            let plan = manifest::plan(tx, host, now)?;
+            let newest = plan.newest().cloned();
+            let again = newest.as_ref().is_some_and(|m| m.sequence > ask.have);
+            let row = match plan.need(now, grace) {
+                Need::Remove => Some(sign(tx, act, plan.clone(), None)?),
+                Need::Nothing if !again || newest.as_ref().is_some_and(|m| m.removes) => newest,
+                need => {
+                    match Permit::judge(tx, act, Class::Public, std::slice::from_ref(&device)) {
+                        Ok(_) if need == Need::Nothing => newest,
+                        Ok(permit) => Some(sign(tx, act, plan.clone(), Some(&permit))?),
+                        Err(_) if plan.clone().only_removing().removes() => {
+                            Some(sign(tx, act, plan.clone(), None)?)
+                        }
+                        Err(problem) => return refuse(tx, act, problem),
+                    }
                 }
-                Err(problem) => return refuse(tx, act, problem),
-            },
-        };
-        let renew_in = plan.renew_in(row.as_ref(), now, grace);
-        let manifest = row.filter(|m| m.sequence > ask.have).map(|m| B64(m.signed));
-        Ok(Settled::Done(ManifestOut { manifest, renew_in }))
-    })
-    .await
+            };
+            let renew_in = plan.renew_in(row.as_ref(), now, grace);
+            let manifest = row.filter(|m| m.sequence > ask.have).map(|m| B64(m.signed));
+            Ok(Settled::Done(ManifestOut { manifest, renew_in }))
+        })
+        .await;
+    // Whoever waits for this device sees that this is done, so that the same once more is news.
+    ctx.app.wake.ring(&caller);
+    done
 }
 
 fn sign(

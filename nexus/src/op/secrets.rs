@@ -222,14 +222,19 @@ pub(crate) async fn pull_leases(ctx: Ctx, ask: LeasesAsk) -> Result<Changed<Leas
         }
         .into());
     }
-    ctx.settle(Target::Route, move |tx, act| {
-        let device = act.caller.device()?.id.clone();
-        match Permit::judge(tx, act, Class::Sealed, std::slice::from_ref(&device)) {
-            Ok(permit) => pull(tx, act, &device, &asked, &permit).map(Settled::Done),
-            Err(problem) => release::refuse(tx, act, problem),
-        }
-    })
-    .await
+    let device = ctx.caller.device()?.id.clone();
+    let caller = device.clone();
+    let done = ctx
+        .settle(Target::Route, move |tx, act| {
+            match Permit::judge(tx, act, Class::Sealed, std::slice::from_ref(&device)) {
+                Ok(permit) => pull(tx, act, &device, &asked, &permit).map(Settled::Done),
+                Err(problem) => release::refuse(tx, act, problem),
+            }
+        })
+        .await;
+    // Whoever waits for this device sees that this is done, so that the same once more is news.
+    ctx.app.wake.ring(&caller);
+    done
 }
 
 fn pull(
