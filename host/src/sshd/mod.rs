@@ -166,10 +166,7 @@ impl<'a> Installer<'a> {
         for path in &gone {
             files::remove(path)?;
         }
-        for dir in [&places.principals, &self.sshd.directory] {
-            // Somebody else's file in it keeps it.
-            let _kept = std::fs::remove_dir(dir);
-        }
+        self.remove_empty_directories();
         Ok(())
     }
 
@@ -241,8 +238,19 @@ impl<'a> Installer<'a> {
         journal.put_back()?;
         if !journal.needs_reload() || self.settle()? {
             journal.take_away()?;
+            self.remove_empty_directories();
         }
         Ok(files::remove(&self.journal_path())?)
+    }
+
+    fn remove_empty_directories(&self) {
+        for dir in [
+            self.sshd.directory.join("principals"),
+            self.sshd.directory.clone(),
+        ] {
+            // One that is not empty stays.
+            let _kept = std::fs::remove_dir(dir);
+        }
     }
 
     /// Has a running sshd take up the directives as they are now. `false`: none is running.

@@ -60,14 +60,21 @@ impl Bench {
     pub(crate) fn log_in(&self, sshd: &Sshd, trust: &Trust, trial: &Trial) -> Result<(), Fault> {
         let alias = self.know_the_host(sshd, trust)?;
         let login = trial.login.to_string();
-        let ran = self.ssh(sshd, &alias, &login, OK)?;
+        let (ran, revoked) = std::thread::scope(|both| {
+            let revoked = both.spawn(|| self.ssh(sshd, &alias, &login, REVOKED));
+            let ran = self.ssh(sshd, &alias, &login, OK);
+            let gone = || io::Error::other("the trial's thread has gone");
+            let revoked = revoked.join().unwrap_or_else(|_panic| Err(gone().into()));
+            (ran, revoked)
+        });
+        let ran = ran?;
         if !ran.ok() {
             return Err(Fault::Trial {
                 login,
                 why: ran.complaint(),
             });
         }
-        let ran = self.ssh(sshd, &alias, &login, REVOKED)?;
+        let ran = revoked?;
         if ran.ok() {
             return Err(Fault::RevokedAccepted { login });
         }

@@ -199,3 +199,23 @@ fn without_an_include_the_main_file_gets_one_and_loses_it() {
         assert_eq!(before, after);
     }
 }
+
+#[test]
+fn a_reload_may_be_a_command() {
+    if !ready() {
+        return;
+    }
+    let mut world = World::new("");
+    let trust = world.trust(&["root"], 3600, &[]);
+    world.sshd.reload = ["/bin/sh", "-c", "exit 7"].map(str::to_owned).into();
+    // It can't be put back either, and says so; what it needs is mended, then it is.
+    assert_eq!(world.install(&trust).unwrap_err().code(), "sshd.rollback");
+    assert!(world.local_key_opens());
+    let kill = format!("kill -HUP $(cat {})", world.at("pid").display());
+    world.sshd.reload = ["/bin/sh", "-c", &kill].map(str::to_owned).into();
+    assert!(world.installer().recovered());
+    assert!(!world.at("assay").exists());
+    world.install(&trust).unwrap();
+    let cert = world.user_certificate("ca");
+    assert!(world.opens(&cert));
+}

@@ -210,3 +210,53 @@ fn an_sshd_that_is_broken_or_gone_is_no_success() {
     world.start();
     world.install(&trust).unwrap();
 }
+
+#[test]
+fn an_sshd_that_reads_no_utc_is_refused() {
+    if !ready() {
+        return;
+    }
+    let mut world = World::new("");
+    let trust = world.trust(&["root"], 3600, &[]);
+    let old = world.at("old-sshd");
+    fs::write(&old, "#!/bin/sh\necho OpenSSH_8.9p1 Ubuntu-3 >&2\nexit 1\n").unwrap();
+    fs::set_permissions(&old, std::os::unix::fs::PermissionsExt::from_mode(0o755)).unwrap();
+    world.sshd.program = old;
+    refused(&world, &trust, "sshd.too_old");
+}
+
+#[test]
+fn without_the_list_sshd_locks_everybody_out_and_installing_mends_it() {
+    if !ready() {
+        return;
+    }
+    let mut world = World::new("");
+    let trust = world.trust(&["root"], 3600, &[]);
+    world.install(&trust).unwrap();
+    let list = world.at("assay/revoked.krl");
+    fs::remove_file(&list).unwrap();
+    // Why the list comes before its directive, and goes after it.
+    assert!(!world.local_key_opens());
+    world.install(&trust).unwrap();
+    assert!(world.local_key_opens());
+    // An empty one would revoke nothing.
+    fs::write(&list, b"").unwrap();
+    world.install(&trust).unwrap();
+    assert_eq!(fs::read(&list).unwrap(), trust.krl);
+}
+
+#[test]
+fn two_installers_do_not_meet() {
+    if !ready() {
+        return;
+    }
+    let mut world = World::new("");
+    let trust = world.trust(&["root"], 3600, &[]);
+    let installer = world.installer();
+    let state = world.at("state");
+    let second = assay_host::sshd::Installer::open(&world.sshd, &state, state.join("trial_key"));
+    assert_eq!(second.unwrap_err().code(), "sshd.busy");
+    installer
+        .install(&trust, world.record("1"), crate::world::now())
+        .unwrap();
+}
