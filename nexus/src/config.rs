@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use assay_api::htu::Htu;
 use serde::Deserialize;
 
+use crate::anchors::AnchorFile;
 use crate::http::server::Limits;
 use crate::http::tls::Source;
 
@@ -32,6 +33,8 @@ pub struct Config {
     pub log: Level,
     /// Whose certificate is served.
     pub tls: Source,
+    /// The roots that evidence may end in, beside those that are always pinned.
+    pub anchors: Vec<AnchorFile>,
     /// How many connections there may be.
     pub limits: Limits,
 }
@@ -89,6 +92,8 @@ struct File {
     #[serde(default)]
     log: Level,
     tls: Option<Tls>,
+    #[serde(default)]
+    anchors: Vec<AnchorFile>,
     #[serde(default)]
     limits: FileLimits,
 }
@@ -178,6 +183,7 @@ impl Config {
                 chain: t.chain,
                 key: t.key,
             }),
+            anchors: file.anchors,
             limits,
         })
     }
@@ -278,9 +284,20 @@ mod tests {
         assert!(matches!(config.tls, Source::Files { .. }));
         let no_such = toml::from_str::<File>("x = 1").err().unwrap().to_string();
         let keys = no_such.split('`').skip(3).step_by(2);
-        for key in keys.chain(["chain", "key", "connections", "connections_per_address"]) {
-            let named =
-                |line: &&str| line.starts_with(&format!("{key} = ")) || *line == format!("[{key}]");
+        for key in keys.chain([
+            "chain",
+            "key",
+            "for",
+            "by",
+            "file",
+            "connections",
+            "connections_per_address",
+        ]) {
+            let named = |line: &&str| {
+                line.starts_with(&format!("{key} = "))
+                    || *line == format!("[{key}]")
+                    || *line == format!("[[{key}]]")
+            };
             assert!(
                 full.iter().any(|line| named(&line)),
                 "`{key}` is not in the sample"

@@ -1,5 +1,6 @@
 //! The control plane: it verifies evidence, remembers when it did, and releases a credential only while the proof is fresh.
 
+pub mod anchors;
 pub mod app;
 pub mod clock;
 pub mod config;

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use anyhow::Context;
 use assay_api::log::{Actor, ActorKind};
+use assay_nexus::anchors;
 use assay_nexus::app::App;
 use assay_nexus::clock::SystemClock;
 use assay_nexus::config::{Config, Level};
@@ -91,6 +92,7 @@ fn run(arguments: &Arguments) -> anyhow::Result<()> {
         Command::Serve => serve_until_told(config),
         Command::Check => {
             start::policies(&config)?;
+            anchors::load(&config.anchors)?;
             println!("configuration and policies are good");
             Ok(())
         }

@@ -9,8 +9,10 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use assay_api::token as wire;
+use assay_attest::standing::StaleAfter;
 use assay_checks::AwsLc;
 
+use crate::anchors::{self, BadAnchor};
 use crate::app::App;
 use crate::clock::Clock;
 use crate::config::Config;
@@ -28,6 +30,7 @@ use crate::store::replay::MemoryReplay;
 use crate::store::signing_key::{self, KeyAlgorithm};
 use crate::store::token::{self, Token, TokenKind, TokenState};
 use crate::store::{EntryDraft, Rows, Store, StoreFault, StoreOptions, Writes};
+use crate::verifier::Verifier;
 use crate::wake::WakeHub;
 
 /// How long a bootstrap token stands, in milliseconds.
@@ -56,6 +59,9 @@ pub enum StartFault {
     /// A policy.
     #[error(transparent)]
     Policy(#[from] BadPolicy),
+    /// A root that evidence may end in.
+    #[error(transparent)]
+    Anchor(#[from] BadAnchor),
     /// The bootstrap token could not be written.
     #[error("the bootstrap token can't be written to `{path}`: {why}")]
     Bootstrap {
@@ -157,7 +163,9 @@ pub fn app(config: Config, store: Store, random: Arc<dyn Random>) -> Result<App,
     }
     let tls = Identity::open(&store, &*random, &config.public_urls, config.tls.clone())?;
     let started = store.clock().now();
+    let stale_after = StaleAfter::from_millis(config.stale_after).unwrap_or(StaleAfter::DEFAULT);
     Ok(App {
+        verifier: Verifier::new(anchors::load(&config.anchors)?, stale_after),
         policy,
         nexus_id: tls.nexus_id(),
         tls,

@@ -1,4 +1,3 @@
-// IN WORK by somebody else now (branch `people`): people, tenants, grants, audit operations, bootstrap and recover. Branch `gate`: skip these, do server, TLS, policy, config, main.
 //! Grants.
 
 use std::collections::BTreeSet;

@@ -1,4 +1,3 @@
-// IN WORK by somebody else now (branch `people`): people, tenants, grants, audit operations, bootstrap and recover. Branch `gate`: skip these, do server, TLS, policy, config, main.
 //! Tenants.
 
 use assay_api::id::TenantId;

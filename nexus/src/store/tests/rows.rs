@@ -171,7 +171,9 @@ fn i12_a_row_that_the_log_never_saw_is_refused_and_not_written_over() {
     let store = scratch.open();
     put(&store, tenant("t-1", TenantState::Active)).unwrap();
     drop(store);
-    scratch.tamper("INSERT INTO tenant SELECT 't-9', 'nine', state, created, log_index, mac FROM tenant");
+    scratch.tamper(
+        "INSERT INTO tenant SELECT 't-9', 'nine', state, created, log_index, mac FROM tenant",
+    );
     let store = scratch.open();
     let forged = StoreFault::RowForged {
         table: "tenant",
