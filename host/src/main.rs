@@ -46,7 +46,7 @@ enum Command {
     Pair {
         /// What `assay host pair` wrote.
         file: PathBuf,
-        /// The nexus id that it must have: 64 hex digits, as `assay whoami` shows it.
+        /// The nexus id that it must have: 64 hex digits, from whoever runs it.
         #[arg(long, value_name = "HEX", value_parser = nexus_id)]
         nexus_id: Option<[u8; 32]>,
     },
@@ -114,7 +114,7 @@ fn act(cli: Cli) -> anyhow::Result<()> {
             if nexus_id.is_none() {
                 writeln!(
                     out,
-                    "Compare the nexus id with the one that `assay` shows, then start assay-host."
+                    "Compare the nexus id with what whoever runs the nexus says, then start assay-host."
                 )?;
             }
         }
