@@ -1,4 +1,7 @@
 //! The agent on a DPU: gathers evidence, proves itself to the nexus, and holds what it gets for as long as it may.
+//!
+//! `source` signs evidence, `cycle` decides what to do next and does nothing itself, `drive` does it, `vault` holds leases,
+//! `deliver` hands manifests to hosts, `state` is all that is kept at rest.
 
 pub mod about;
 pub mod boot;

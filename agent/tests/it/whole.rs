@@ -433,6 +433,48 @@ fn systemd_is_told_that_it_is_ready_how_it_stands_and_that_it_lives() {
     agent.stop();
 }
 
+/// CPU time in clock ticks (10 ms) and resident kibibytes.
+fn cost(agent: &Agent) -> (u64, u64) {
+    let pid = agent.child.as_ref().unwrap().id();
+    let read = |name: &str| std::fs::read_to_string(format!("/proc/{pid}/{name}")).unwrap();
+    let stat = read("stat");
+    let fields: Vec<&str> = stat
+        .rsplit(')')
+        .next()
+        .unwrap()
+        .split_whitespace()
+        .collect();
+    let ticks = |at: usize| fields[at].parse::<u64>().unwrap();
+    let status = read("status");
+    let resident = status.lines().find(|l| l.starts_with("VmRSS:")).unwrap();
+    let resident = resident.split_whitespace().nth(1).unwrap();
+    (ticks(11) + ticks(12), resident.parse().unwrap())
+}
+
+#[test]
+fn it_rests_while_there_is_nothing_to_do() {
+    let Some(swtpm) = SwTpm::start() else {
+        return;
+    };
+    let nexus = Nexus::start();
+    let mut agent = Agent::new(&swtpm.tcti());
+    agent.enrol(&nexus);
+    agent.run();
+    agent.until("verified", |r| r.state == "verified");
+    // First calls, the pause of the TPM, the end of helper threads.
+    std::thread::sleep(Duration::from_secs(2));
+    let (before, _) = cost(&agent);
+    std::thread::sleep(Duration::from_secs(3));
+    let (after, resident) = cost(&agent);
+    println!(
+        "idle: {} ticks in 3 s, {resident} KiB resident",
+        after - before
+    );
+    assert!(after - before <= 1, "{} ticks", after - before);
+    // The TPM is free meanwhile.
+    swtpm.extend(16);
+}
+
 #[test]
 fn without_an_identity_or_configuration_it_says_what_to_do() {
     let agent = Agent::new("device:/dev/none");
