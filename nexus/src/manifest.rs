@@ -9,6 +9,7 @@ use assay_api::id::{DeviceId, HostId, SshCaId};
 use assay_api::manifest::{Files, Manifest, Trial};
 use assay_attest::standing::State;
 use assay_attest::time::Timestamp;
+use rusqlite::OptionalExtension;
 use sha2::{Digest, Sha256};
 
 use crate::app::App;
@@ -45,7 +46,42 @@ pub(crate) struct Plan {
     certificate_due: bool,
     epochs: Vec<(SshCaId, u64)>,
     before: Option<ManifestRow>,
+    report: Report,
 }
+
+/// What the host last said of the newest manifest.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Report {
+    /// Nothing yet.
+    None,
+    /// It is in force.
+    Installed,
+    /// It is not, said at this time.
+    Failed(Timestamp),
+}
+
+/// What a host last reported of any of its manifests: sequence, outcome, time.
+pub(crate) fn reported(
+    rows: &impl Rows,
+    host: &HostId,
+) -> Result<Option<(u64, String, Timestamp)>, StoreFault> {
+    let sql = "SELECT sequence, outcome, at FROM host_report WHERE host = ?1";
+    let number = |n: i64| u64::try_from(n).unwrap_or(0);
+    let found = rows
+        .sql()
+        .prepare_cached(sql)?
+        .query_row([host.as_str()], |r| {
+            Ok((
+                number(r.get(0)?),
+                r.get(1)?,
+                Timestamp::from_millis(number(r.get(2)?)),
+            ))
+        });
+    Ok(found.optional()?)
+}
+
+/// How long after a host said that a manifest did not work a new one, with a new trial, is made for it.
+const RETRY_MILLIS: u64 = 15_000;
 
 /// What a pull comes to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -138,6 +174,13 @@ pub(crate) fn plan(rows: &impl Rows, host: HostRow, now: Timestamp) -> Result<Pl
             .is_some_and(|c| signer_is_old(rows, &cas, c).unwrap_or(true));
     // Lists go on for CAs that were withdrawn, so that a host that still trusts them for a moment hears of revocations.
     let ids: Vec<SshCaId> = cas.iter().map(|c| c.id.clone()).collect();
+    let report = match (&before, reported(rows, &host.id)?) {
+        (Some(m), Some((sequence, outcome, _))) if sequence == m.sequence && outcome == "ok" => {
+            Report::Installed
+        }
+        (Some(m), Some((sequence, _, at))) if sequence == m.sequence => Report::Failed(at),
+        _ => Report::None,
+    };
     let epochs = ca::epochs(rows, &ids)?;
     Ok(Plan {
         host,
@@ -148,6 +191,7 @@ pub(crate) fn plan(rows: &impl Rows, host: HostRow, now: Timestamp) -> Result<Pl
         certificate_due,
         epochs,
         before,
+        report,
     })
 }
 
@@ -186,7 +230,9 @@ impl Plan {
                     .any(|p| !had.principals.get(login).is_some_and(|h| h.contains(p)))
             });
         let is_old = before.not_after <= now.plus_millis(grace / 2);
-        if adds || (is_old && !self.cas.is_empty()) {
+        let again =
+            matches!(self.report, Report::Failed(at) if now >= at.plus_millis(RETRY_MILLIS));
+        if adds || ((is_old || again) && !self.cas.is_empty()) {
             Need::Give
         } else if self.digest() == before.content {
             Need::Nothing
@@ -270,10 +316,16 @@ pub(crate) fn make(
         .before
         .as_ref()
         .is_none_or(|b| b.content != plan.digest());
-    let trial = if changed { trial(c, app, &plan)? } else { None };
+    // A trial proves what a host was given; it is a certificate, so it needs the permit. Where the host has not said that it has
+    // the manifest before this one, this one is new to it, too.
+    let trial = match permit {
+        Some(_) if changed || plan.report != Report::Installed => trial(c, app, &plan)?,
+        _ => None,
+    };
+    let fresh_list = changed || trial.is_some();
     let files = Files {
         user_cas: plan.user_cas.clone(),
-        krl: if changed {
+        krl: if fresh_list {
             ca::krl(
                 c,
                 &plan.epochs.iter().map(|e| e.0.clone()).collect::<Vec<_>>(),

@@ -6,7 +6,6 @@ use assay_api::routes::On;
 use assay_api::signed::Unverified;
 use assay_api::types::*;
 use assay_attest::time::Timestamp;
-use rusqlite::OptionalExtension;
 
 use super::caller::Caller;
 use super::ctx::{Act, Changed, Ctx, Settled, Shown};
@@ -246,7 +245,12 @@ pub(crate) async fn pull_manifest(
             let newest = plan.newest().cloned();
             let again = newest.as_ref().is_some_and(|m| m.sequence > ask.have);
             let row = match plan.need(now, grace) {
-                Need::Remove => Some(sign(tx, act, plan.clone(), None)?),
+                // Whatever the device's state; where it is fresh, with a trial and a new end.
+                Need::Remove => {
+                    let judged =
+                        Permit::judge(tx, act, Class::Public, std::slice::from_ref(&device));
+                    Some(sign(tx, act, plan.clone(), judged.ok().as_ref())?)
+                }
                 Need::Nothing if !again || newest.as_ref().is_some_and(|m| m.removes) => newest,
                 need => {
                     match Permit::judge(tx, act, Class::Public, std::slice::from_ref(&device)) {
@@ -340,24 +344,16 @@ pub(crate) async fn report_delivery(
 
 /// A host as people see it.
 pub(crate) fn shown(rows: &impl Rows, row: &HostRow, now: Timestamp) -> Result<Host, Problem> {
-    let manifest: Option<ManifestRow> = rows.get(&row.id)?;
-    let certificate = match manifest.as_ref().map(|m| m.certificate.as_str()) {
+    let newest: Option<ManifestRow> = rows.get(&row.id)?;
+    let certificate = match newest.as_ref().map(|m| m.certificate.as_str()) {
         Some(id) if !id.is_empty() => rows.get::<CertificateRow>(id)?,
         _ => None,
     };
-    let report: Option<(i64, String, i64)> = rows
-        .sql()
-        .prepare_cached("SELECT sequence, outcome, at FROM host_report WHERE host = ?1")
-        .and_then(|mut s| {
-            s.query_row([row.id.as_str()], |r| Ok((r.get(0)?, r.get(1)?, r.get(2)?)))
-                .optional()
-        })
-        .map_err(StoreFault::from)?;
+    let report = manifest::reported(rows, &row.id)?;
     let installed = report
         .as_ref()
-        .filter(|r| r.1 == "ok")
-        .map_or(0, |r| u64::try_from(r.0).unwrap_or(0));
-    let at = |ms: i64| Time(Timestamp::from_millis(u64::try_from(ms).unwrap_or(0)));
+        .filter(|(_, outcome, _)| outcome == "ok")
+        .map_or(0, |(sequence, _, _)| *sequence);
     Ok(Host {
         id: row.id.clone(),
         tenant_id: row.tenant.clone(),
@@ -366,10 +362,10 @@ pub(crate) fn shown(rows: &impl Rows, row: &HostRow, now: Timestamp) -> Result<H
         principals: row.principals.to_vec(),
         logins: row.logins.to_vec(),
         state: row.state.as_str().to_owned(),
-        sequence: manifest.as_ref().map_or(0, |m| m.sequence),
+        sequence: newest.as_ref().map_or(0, |m| m.sequence),
         installed,
         report: report.as_ref().map(|r| r.1.clone()),
-        reported_at: report.as_ref().map(|r| at(r.2)),
+        reported_at: report.as_ref().map(|r| Time(r.2)),
         attestation: attestation(rows, &row.device, now)?.to_owned(),
         certificate_until: certificate
             .filter(|c| c.state == CertificateState::Valid)
