@@ -50,3 +50,6 @@ pub(crate) use ssh_cas::{
 };
 pub(crate) use system::{health, metrics, openapi, ready, trust};
 pub(crate) use tenants::{create_tenant, list_tenants};
+
+#[cfg(test)]
+mod tests;

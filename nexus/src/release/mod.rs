@@ -209,7 +209,6 @@ impl Permit {
     }
 
     /// The clearances, in the order of the devices.
-    #[must_use]
     pub fn clearances(&self) -> &[Clearance] {
         &self.clearances
     }

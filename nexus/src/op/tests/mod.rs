@@ -1,0 +1,10 @@
+//! Operations on devices, run for real (store, policy, Verifier) with software TPMs in front.
+
+mod enrol;
+mod evidence;
+mod fall;
+mod gate;
+mod secrets;
+#[path = "../../../../attest/tests/it/soft_tpm.rs"]
+mod soft_tpm;
+mod world;
