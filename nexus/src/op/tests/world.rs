@@ -50,6 +50,9 @@ use crate::store::{Rows, StoreFault};
 use crate::verifier::{Anchors, Verifier};
 use crate::wake::WakeHub;
 
+const CONFIG: &str =
+    "data_dir = '/none'\nlisten = ['127.0.0.1:0']\npublic_urls = ['https://nexus.test:8443']\n";
+
 /// The nexus and its people: `root` is a super:admin; each tenant has an admin and an operator.
 pub(super) struct World {
     pub(super) scratch: Scratch,
@@ -102,9 +105,7 @@ impl World {
             policy: Policy::load(&[]).unwrap(),
             config: Config {
                 data_dir: scratch.path().parent().unwrap().to_owned(),
-                public_urls: urls,
-                stale_after: StaleAfter::DEFAULT.as_millis(),
-                outage_grace: 86_400_000,
+                ..Config::parse(CONFIG).unwrap()
             },
             metrics: Metrics::default(),
             refusals: Refusals::default(),
