@@ -81,7 +81,7 @@ pub fn appraise(evidence: &Evidence<Verified>, appraisal: &Appraisal<'_>) -> Att
         policy.roots.accepts(appraisal.root),
     ));
     let components = check_components(appraisal, &seen, &mut checks);
-    let runtime = runtime_level(&components);
+    let runtime = runtime_level(appraisal.reference, &components);
     checks.push(level(
         "appraisal.runtime",
         policy.runtime.as_str(),
@@ -131,7 +131,7 @@ pub fn appraise(evidence: &Evidence<Verified>, appraisal: &Appraisal<'_>) -> Att
     }
 }
 
-/// What was found of each component that the reference values name, or should.
+/// What was found of each component that was measured, or should have been.
 type Found = BTreeMap<Component, Outcome>;
 
 fn check_components(
@@ -179,8 +179,12 @@ fn check_components(
         }
     }
     for (component, entry) in values.entries() {
-        let outcome = check_component(*component, entry, seen.get(component), checks);
-        found.insert(*component, outcome);
+        let measured = seen.get(component);
+        let outcome = check_component(*component, entry, measured, checks);
+        // What need not be measured, and is not, says nothing of what runs.
+        if required(entry) || measured.is_some() {
+            found.insert(*component, outcome);
+        }
     }
     // A layer beside the listed ones is code that nobody vouches for. PCRs beside them are only quoted too.
     let listed = |root| {
@@ -284,14 +288,23 @@ const fn holds_operating_system(pcr: u8) -> bool {
     matches!(pcr, 4 | 8..=15)
 }
 
-fn runtime_level(found: &Found) -> RuntimeLevel {
-    let mut of_system = found
+/// Measured where the values require PCRs of the operating system, all that were found match, and one of them was ever
+/// extended: all zero is what a PCR holds before anything is measured into it.
+fn runtime_level(reference: Reference<'_>, found: &Found) -> RuntimeLevel {
+    let Reference::Known(values) = reference else {
+        return RuntimeLevel::Unmeasured;
+    };
+    let of_system = |component: &Component| matches!(component, Component::Pcr(_, pcr) if holds_operating_system(*pcr));
+    let required = values.entries().iter().any(|(component, entry)| {
+        of_system(component)
+            && matches!(entry.need(), Need::Required)
+            && !entry.accepted().iter().any(Digest::is_zero)
+    });
+    let good = found
         .iter()
-        .filter(|(component, _)| matches!(component, Component::Pcr(_, pcr) if holds_operating_system(*pcr)))
-        .map(|(_, outcome)| *outcome)
-        .peekable();
-    let any = of_system.peek().is_some();
-    if any && of_system.all(|outcome| matches!(outcome, Outcome::Pass)) {
+        .filter(|(component, _)| of_system(component))
+        .all(|(_, outcome)| matches!(outcome, Outcome::Pass));
+    if required && good {
         RuntimeLevel::Measured
     } else {
         RuntimeLevel::Unmeasured

@@ -50,19 +50,35 @@ impl Sign1 {
         if parsed.inner.unprotected != Header::default() {
             return Err(malformed("a header parameter is not protected"));
         }
-        if parsed.inner.protected.header.alg.is_none() {
+        let protected = &parsed.inner.protected;
+        if protected.header.alg.is_none() {
             return Err(malformed("it names no algorithm"));
         }
+        let ours = Header {
+            alg: protected.header.alg.clone(),
+            content_type: protected.header.content_type.clone(),
+            key_id: protected.header.key_id.clone(),
+            ..Header::default()
+        };
+        if protected.header != ours {
+            return Err(malformed("it has a header parameter that is not known"));
+        }
+        // The signature covers the bytes, but one message is to have one digest.
+        let received = protected.original_data.as_deref().unwrap_or_default();
+        cbor::decode(WHAT, received, limits::CLAIMS_BYTES, Form::Deterministic)?;
         Ok(parsed)
     }
 
     fn from_value(value: Value) -> Result<Self, Refusal> {
-        if let Some(Value::Bytes(protected)) = value.as_array().and_then(|parts| parts.first())
+        let mut parts = value.as_array().into_iter().flatten();
+        if let Some(Value::Bytes(protected)) = parts.next()
             && !protected.is_empty()
         {
             // coset reads the inner map itself: bound it first.
-            cbor::decode(WHAT, protected, limits::CLAIMS_BYTES, Form::WellFormed)?;
+            let header = cbor::decode(WHAT, protected, limits::CLAIMS_BYTES, Form::WellFormed)?;
+            no_counter_signature(&header)?;
         }
+        parts.next().map_or(Ok(()), no_counter_signature)?;
         let inner = CoseSign1::from_cbor_value(value)
             .map_err(|error| malformed(&format!("it is no cose_sign1: {error}")))?;
         let (protected, unprotected) = (&inner.protected.header, &inner.unprotected);
@@ -230,6 +246,21 @@ fn algorithms(key: &PublicKey) -> Result<(Scheme, &'static [iana::Algorithm]), R
         PublicKey::Rsa { .. } => Err(Refusal::CoseAlgorithm {
             found: "rsa".to_string(),
         }),
+    }
+}
+
+/// A counter signature (RFC 9052, 3.1: label 7) holds a header in a byte string, which may hold the next: coset would read
+/// them one in the other, as deep as the message is long, where no bound on nesting sees it.
+fn no_counter_signature(header: &Value) -> Result<(), Refusal> {
+    let label = Value::from(7);
+    match header.as_map() {
+        Some(entries) if entries.iter().any(|(key, _)| *key == label) => {
+            Err(Refusal::Unsupported {
+                what: "the cose header parameter",
+                found: "counter signature".to_string(),
+            })
+        }
+        Some(_) | None => Ok(()),
     }
 }
 

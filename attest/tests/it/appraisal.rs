@@ -6,7 +6,7 @@ use assay_attest::appraise::{Appraisal, CLOCK_SLACK_MILLIS, Previous, Reference,
 use assay_attest::chain::{Anchor, AnchorKind, TrustAnchors};
 use assay_attest::claims::{KeyLevel, TpmClock};
 use assay_attest::codec::x509::Certificate;
-use assay_attest::digest::{HashAlg, hex};
+use assay_attest::digest::{Digest, HashAlg, hex};
 use assay_attest::ear::{self, EarHead};
 use assay_attest::evidence::{dice as dice_member, tpm as tpm_member};
 use assay_attest::expected::{DiceExpectation, DiceRoot, Expected};
@@ -161,6 +161,50 @@ fn a_changed_operating_system_is_not_measured() {
     assert_eq!(
         (result.verdict(), result.runtime()),
         (Verdict::Failed, RuntimeLevel::Unmeasured)
+    );
+}
+
+/// A machine that is measured to nothing must not pass for one whose operating system is.
+#[test]
+fn i6_an_operating_system_that_nothing_measures_is_unmeasured() {
+    let device = Device::new(1);
+    let far = Component::Pcr(HashAlg::Sha256, 14);
+    let beside = |component, need, accepted: &[&[u8]]| {
+        let mut entries = taken(&device, &[7]).entries().clone();
+        entries.extend(with(component, need, accepted).entries().clone());
+        ReferenceValues::new("lab", 1, entries, Timestamp::MAX).unwrap()
+    };
+    for reference in [
+        beside(far, Need::Optional, &[b"kernel"]),
+        beside(far, Need::Forbidden, &[]),
+        beside(PCR4, Need::Optional, &[&[1, 4]]),
+    ] {
+        let mut case = Case::of(&reference);
+        let result = case.run(&proof(&device));
+        assert_eq!(
+            (result.verdict(), result.runtime()),
+            (Verdict::Verified, RuntimeLevel::Unmeasured)
+        );
+        case.policy.runtime = RuntimePolicy::Measured;
+        assert_eq!(failures(&case.run(&proof(&device))), ["appraisal.runtime"]);
+    }
+    let absent = with(far, Need::Optional, &[b"kernel"]);
+    let result = Case::of(&absent).run(&proof(&device));
+    let tpm = result.submodules().iter().find(|s| s.name == "tpm");
+    assert_eq!(tpm.unwrap().vector.executables, 0, "nothing was compared");
+}
+
+/// All zero is what a PCR holds before anybody extends it.
+#[test]
+fn i6_a_pcr_that_was_never_extended_measures_no_operating_system() {
+    let mut device = Device::new(1);
+    let bank = device.tpm.pcrs.get_mut(&HashAlg::Sha256).unwrap();
+    bank.insert(4, Digest::new(HashAlg::Sha256, &[0; 32]).unwrap());
+    let reference = taken(&device, &[4, 7]);
+    let result = Case::of(&reference).run(&proof(&device));
+    assert_eq!(
+        (result.verdict(), result.runtime()),
+        (Verdict::Verified, RuntimeLevel::Unmeasured)
     );
 }
 

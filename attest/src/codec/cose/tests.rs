@@ -236,3 +236,57 @@ fn truncated_messages_are_refused() {
         assert!(Sign1::parse_strict(&bytes[..end]).is_err());
     }
 }
+
+#[test]
+fn counter_signatures_are_refused_before_they_are_read() {
+    // Each holds a header that may hold the next: read, they would cost a stack frame for every dozen bytes.
+    let mut header = cbor::encode(map(&[]));
+    for _ in 0..20_000 {
+        let parts = [Value::Bytes(header), map(&[]), Value::Bytes(alloc::vec![0])];
+        header = cbor::encode(map(&[(7, Value::Array(parts.to_vec()))]));
+    }
+    let nested: Value = ciborium::from_reader(header.as_slice()).unwrap();
+    let payload = Value::Bytes(b"p".to_vec());
+    let alg = cbor::encode(map(&[(1, Value::Integer((-8).into()))]));
+    for bytes in [
+        raw(&alg, nested, payload.clone()),
+        raw(
+            &header[..0],
+            map(&[(7, Value::Array(Vec::new()))]),
+            payload.clone(),
+        ),
+        raw(
+            &cbor::encode(map(&[(7, Value::Array(Vec::new()))])),
+            map(&[]),
+            payload,
+        ),
+    ] {
+        for parsed in [Sign1::parse(&bytes), Sign1::parse_strict(&bytes)] {
+            assert_eq!(parsed.unwrap_err().code(), "evidence.unsupported");
+        }
+    }
+}
+
+#[test]
+fn a_message_of_ours_says_alg_type_and_kid_in_one_encoding_and_no_more() {
+    let alg = (1, Value::Integer((-8).into()));
+    let payload = Value::Bytes(b"p".to_vec());
+    let code =
+        |bytes: &[u8]| Sign1::parse_strict(bytes).map_or_else(|refusal| refusal.code(), |_| "ok");
+    for extra in [5, 6, 33, 42] {
+        let protected = cbor::encode(map(&[alg.clone(), (extra, payload.clone())]));
+        let bytes = raw(&protected, map(&[]), payload.clone());
+        assert_eq!(code(&bytes), "evidence.malformed", "{extra}");
+        assert!(Sign1::parse(&bytes).is_ok(), "{extra}");
+    }
+    // {1: -8} with a long head, with an indefinite length, and with kid before alg.
+    for protected in [
+        b"\xa1\x18\x01\x27".as_slice(),
+        b"\xbf\x01\x27\xff",
+        b"\xa2\x04\x41k\x01\x27",
+    ] {
+        let bytes = raw(protected, map(&[]), payload.clone());
+        assert_eq!(code(&bytes), "evidence.malformed");
+        assert!(Sign1::parse(&bytes).is_ok());
+    }
+}

@@ -208,6 +208,9 @@ fn rsa(r: &mut Reader<'_>) -> Result<PublicKey, Refusal> {
         0 => 65537,
         other => other,
     };
+    if exponent < 3 || exponent % 2 == 0 {
+        return Err(malformed(r, format!("{exponent} is no RSA exponent")));
+    }
     let modulus = r.sized_u16(512)?;
     if !(2048..=4096).contains(&bits) || bits % 8 != 0 || modulus.len() != usize::from(bits / 8) {
         return Err(malformed(

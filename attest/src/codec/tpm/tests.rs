@@ -58,6 +58,13 @@ fn rsa_keys_are_2048_to_4096_bits() {
     };
     assert_eq!(exponent(0), [1, 0, 1], "zero stands for 65537");
     assert_eq!(exponent(3), [3]);
+    for none in [1, 2, 65536] {
+        assert_eq!(
+            code(Public::parse(&rsa_public(2048, none, &[0xff; 256]))),
+            "evidence.malformed",
+            "{none}"
+        );
+    }
 }
 
 #[test]
