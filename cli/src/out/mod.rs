@@ -1,0 +1,279 @@
+//! What people and scripts see: data on standard output, everything else on standard error.
+
+mod table;
+mod text;
+
+use std::io::{self, IsTerminal, Write};
+
+use serde::Serialize;
+
+use crate::fault::Fault;
+
+pub(crate) use table::{Card, Row};
+pub(crate) use text::{ago, until};
+
+/// How data is written.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
+pub(crate) enum Format {
+    /// For people.
+    #[default]
+    Table,
+    /// One JSON document.
+    Json,
+    /// One YAML document.
+    Yaml,
+}
+
+/// Where answers go.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Out {
+    /// How.
+    pub(crate) format: Format,
+    /// Without notes.
+    pub(crate) quiet: bool,
+}
+
+/// A list, as scripts get it: always all of it.
+#[derive(Serialize)]
+struct Items<'a, T> {
+    items: &'a [T],
+}
+
+impl Out {
+    /// A list.
+    ///
+    /// # Errors
+    /// Where standard output can't be written.
+    pub(crate) fn list<T: Row>(self, items: &[T]) -> Result<(), Fault> {
+        match self.format {
+            Format::Table if items.is_empty() => {
+                self.note("nothing to list");
+                Ok(())
+            }
+            Format::Table => print(&table::rows(items)),
+            _ => self.data(&Items { items }),
+        }
+    }
+
+    /// One thing, whole.
+    ///
+    /// # Errors
+    /// As [`Out::list`].
+    pub(crate) fn card<T: Card>(self, item: &T) -> Result<(), Fault> {
+        match self.format {
+            Format::Table => print(&table::card(item)),
+            _ => self.data(item),
+        }
+    }
+
+    /// What was done: a sentence for people, the answer for scripts.
+    ///
+    /// # Errors
+    /// As [`Out::list`].
+    pub(crate) fn done(self, sentence: &str, answer: &impl Serialize) -> Result<(), Fault> {
+        match self.format {
+            Format::Table => print(&format!("{}\n", text::clean(sentence))),
+            _ => self.data(answer),
+        }
+    }
+
+    /// Text that is data itself: a token, a key, a checkpoint. Scripts get `answer` in its place.
+    ///
+    /// # Errors
+    /// As [`Out::list`].
+    pub(crate) fn raw(self, text: &str, answer: &impl Serialize) -> Result<(), Fault> {
+        match self.format {
+            Format::Table if text.ends_with('\n') => print(text),
+            Format::Table => print(&format!("{text}\n")),
+            _ => self.data(answer),
+        }
+    }
+
+    /// One row of a list that goes on: a line of the table, or of JSON Lines.
+    ///
+    /// # Errors
+    /// As [`Out::list`].
+    pub(crate) fn follow<T: Row>(self, items: &[T]) -> Result<(), Fault> {
+        let mut text = String::new();
+        for item in items {
+            match self.format {
+                Format::Table => {
+                    text.push_str(
+                        &item
+                            .cells()
+                            .iter()
+                            .map(|c| text::clean(c))
+                            .collect::<Vec<_>>()
+                            .join("  "),
+                    );
+                }
+                Format::Json => text.push_str(&json(item, false)?),
+                Format::Yaml => {
+                    text.push_str("---\n");
+                    text.push_str(yaml(item)?.trim_end());
+                }
+            }
+            text.push('\n');
+        }
+        print(&text)
+    }
+
+    /// A remark for people, on standard error.
+    pub(crate) fn note(self, text: &str) {
+        if !self.quiet && self.format == Format::Table {
+            let _ = writeln!(io::stderr(), "{}", text::clean(text));
+        }
+    }
+
+    /// A remark that matters, in every format.
+    pub(crate) fn warn(self, text: &str) {
+        let _ = writeln!(
+            io::stderr(),
+            "{}: {}",
+            paint("warning", "33"),
+            text::clean(text)
+        );
+    }
+
+    /// A failure, on standard error.
+    pub(crate) fn fault(self, fault: &Fault) {
+        let mut err = io::stderr();
+        if self.format == Format::Table {
+            let _ = writeln!(
+                err,
+                "{}: {} [{}]",
+                paint("error", "31"),
+                text::clean(&fault.message),
+                fault.code
+            );
+            if let Some(hint) = &fault.hint {
+                let _ = writeln!(err, "{}: {}", paint("hint", "36"), text::clean(hint));
+            }
+            if let Some(request) = fault
+                .request_id
+                .as_ref()
+                .filter(|_| &*fault.code == "internal")
+            {
+                let _ = writeln!(err, "request: {}", text::clean(request));
+            }
+        } else {
+            #[derive(Serialize)]
+            struct Outer<'a> {
+                error: &'a Fault,
+            }
+            let text = json(&Outer { error: fault }, false).unwrap_or_else(|f| f.to_string());
+            let _ = writeln!(err, "{text}");
+        }
+    }
+
+    /// Whether progress may be shown.
+    #[must_use]
+    pub(crate) fn shows_progress(self) -> bool {
+        !self.quiet && self.format == Format::Table && io::stderr().is_terminal()
+    }
+
+    /// How far a long work is; one line that is written over.
+    pub(crate) fn progress(self, text: &str) {
+        if self.shows_progress() {
+            let mut err = io::stderr();
+            let _ = write!(err, "\r\x1b[K{}", text::clean(text));
+            let _ = err.flush();
+        }
+    }
+
+    /// Takes the line of progress away.
+    pub(crate) fn progress_end(self) {
+        if self.shows_progress() {
+            let _ = write!(io::stderr(), "\r\x1b[K");
+        }
+    }
+
+    fn data(self, value: &impl Serialize) -> Result<(), Fault> {
+        match self.format {
+            Format::Yaml => print(&yaml(value)?),
+            _ => print(&format!("{}\n", json(value, true)?)),
+        }
+    }
+}
+
+/// Writes to standard output. A reader that went away (`| head`) is no failure of ours, but ends the program.
+///
+/// # Errors
+/// `output`, `output.closed`.
+pub(crate) fn print(text: &str) -> Result<(), Fault> {
+    print_bytes(text.as_bytes())
+}
+
+/// The same for bytes.
+///
+/// # Errors
+/// `output`, `output.closed`.
+pub(crate) fn print_bytes(bytes: &[u8]) -> Result<(), Fault> {
+    let mut out = io::stdout().lock();
+    out.write_all(bytes)
+        .and_then(|()| out.flush())
+        .map_err(|e| match e.kind() {
+            io::ErrorKind::BrokenPipe => Fault::new("output.closed", "standard output was closed"),
+            _ => Fault::new("output", format!("standard output can't be written: {e}")),
+        })
+}
+
+fn json(value: &impl Serialize, pretty: bool) -> Result<String, Fault> {
+    let text = if pretty {
+        serde_json::to_string_pretty(value)
+    } else {
+        serde_json::to_string(value)
+    };
+    text.map_err(|e| {
+        Fault::new(
+            "output",
+            format!("the answer can't be written as json: {e}"),
+        )
+    })
+}
+
+fn yaml(value: &impl Serialize) -> Result<String, Fault> {
+    let failed = |e: String| {
+        Fault::new(
+            "output",
+            format!("the answer can't be written as yaml: {e}"),
+        )
+    };
+    // Through JSON, so that both have the same members.
+    let value = serde_json::to_value(value).map_err(|e| failed(e.to_string()))?;
+    let mut text = serde_saphyr::to_string(&value).map_err(|e| failed(e.to_string()))?;
+    if !text.ends_with('\n') {
+        text.push('\n');
+    }
+    Ok(text)
+}
+
+/// Colour on a terminal, unless the person said no (no-color.org).
+fn paint(word: &str, colour: &str) -> String {
+    let no = std::env::var_os("NO_COLOR").is_some_and(|v| !v.is_empty())
+        || std::env::var_os("TERM").is_some_and(|t| t == "dumb");
+    if no || !io::stderr().is_terminal() {
+        word.to_owned()
+    } else {
+        format!("\x1b[1;{colour}m{word}\x1b[0m")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn yaml_and_json_say_the_same() {
+        let value =
+            serde_json::json!({"a": 1, "b": ["x: y", "no", null, true], "c": {"d": "2026-01-01"}});
+        let text = yaml(&value).unwrap();
+        assert!(text.starts_with("a: 1\n"), "{text}");
+        // Strings that YAML could take for something else are quoted.
+        assert!(
+            text.contains("\"x: y\"") || text.contains("'x: y'"),
+            "{text}"
+        );
+        assert!(text.contains("\"no\"") || text.contains("'no'"), "{text}");
+    }
+}
