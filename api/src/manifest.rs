@@ -47,7 +47,7 @@ pub struct Files {
     /// `RevokedKeys`: an OpenSSH KRL. Never empty: an empty file would turn revocation off.
     #[serde(with = "bytes")]
     pub krl: Vec<u8>,
-    /// Principals of each managed login, each `<login>@<host id>`; a login without any takes no certificate.
+    /// Principals of each managed login: its own `<login>@<host id>` or none; a login without any takes no certificate.
     pub principals: BTreeMap<String, Vec<String>>,
     /// `HostCertificate`: a certificate line for the sshd host key.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -115,7 +115,11 @@ impl Document for Manifest {
                 let bare = principal
                     .strip_suffix(self.host_id.as_str())
                     .and_then(|p| p.strip_suffix('@'));
-                login(WHAT, bare.unwrap_or_default())?;
+                demand(
+                    WHAT,
+                    bare == Some(name),
+                    "a principal is not its login's own at this host",
+                )?;
             }
         }
         if let Some(line) = host_certificate {

@@ -3,7 +3,7 @@
 use super::*;
 use crate::checks::SoftwareChecks;
 use crate::manifest::{Files, InForce, Manifest, Trial};
-use crate::signed::sign_document;
+use crate::signed::{from_slice, sign_document};
 use assay_attest::codec::cbor::{self, Form};
 use ciborium::Value;
 use ed25519_dalek::{Signer, SigningKey};
@@ -265,6 +265,16 @@ fn what_a_host_could_not_bear_is_neither_signed_nor_read() {
             }),
         ),
         (
+            "another login's principal",
+            Box::new(|m| {
+                drop(
+                    m.files
+                        .principals
+                        .insert("root".into(), vec![format!("ops@{}", host(1))]),
+                )
+            }),
+        ),
+        (
             "a path as login",
             Box::new(|m| drop(m.files.principals.insert("../x".into(), vec![]))),
         ),
@@ -436,6 +446,33 @@ fn what_is_not_known_is_not_accepted() {
         Unverified::<Manifest>::parse(&[]).unwrap_err().code(),
         "signed.malformed"
     );
+}
+
+#[test]
+fn what_serde_would_take_for_the_same_is_another_encoding() {
+    let mut bare = manifest();
+    (bare.trial, bare.files.host_certificate) = (None, None);
+    let Value::Map(good) = Value::serialized(&bare).unwrap() else {
+        panic!()
+    };
+    let read = |content: Value| {
+        from_slice::<Manifest>("x", &cbor::encode(content), Manifest::LIMIT).map(|m| m == bare)
+    };
+    assert_eq!(read(Value::Map(good.clone())), Ok(true));
+    let mut null = good.clone();
+    null.push(("trial".into(), Value::Null));
+    assert!(read(Value::Map(null)).is_err(), "null for what is absent");
+    let mut listed = good;
+    for (name, value) in &mut listed {
+        if *name == Value::from("delivery_keys") {
+            let keys = pins();
+            *value = Value::Array(vec![
+                keys.current.to_vec().into(),
+                keys.next.unwrap().to_vec().into(),
+            ]);
+        }
+    }
+    assert!(read(Value::Map(listed)).is_err(), "an array for a struct");
 }
 
 proptest! {

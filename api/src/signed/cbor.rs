@@ -11,13 +11,19 @@ pub(crate) fn to_vec<T: Serialize>(value: &T) -> Result<Vec<u8>, String> {
 }
 
 /// Decodes what [`to_vec`] wrote, and nothing else: bounded, no duplicate keys, no second spelling.
-pub(crate) fn from_slice<T: DeserializeOwned>(
+pub(crate) fn from_slice<T: Serialize + DeserializeOwned>(
     what: &'static str,
     bytes: &[u8],
     limit: usize,
 ) -> Result<T, String> {
     let value = decode(what, bytes, limit, Form::Deterministic).map_err(|e| e.to_string())?;
-    value.deserialized().map_err(|e| e.to_string())
+    let read: T = value.deserialized().map_err(|e| e.to_string())?;
+    // serde also takes null for what is absent, and an array for a struct.
+    if to_vec(&read)? == bytes {
+        Ok(read)
+    } else {
+        Err("it is not in its one encoding".to_owned())
+    }
 }
 
 /// Byte strings (major type 2) for `Vec<u8>` and `[u8; N]`.

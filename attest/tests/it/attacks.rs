@@ -195,6 +195,17 @@ fn i4_claims_can_not_be_changed_under_a_quote() {
 }
 
 #[test]
+fn claims_that_name_another_request_key_are_refused() {
+    let device = Device::new(1);
+    let bytes = reseal(&device, |members| {
+        let mut stated = envelope::parse_claims(&members[0].value).unwrap();
+        stated.request_key_thumbprint = [66; 32];
+        members[0].value = envelope::write_claims(&stated);
+    });
+    assert_eq!(device.refusal(ASK, &bytes), "claims.key");
+}
+
+#[test]
 fn i4_the_hpke_key_can_not_be_changed_under_a_quote() {
     let device = Device::new(1);
     let parts = device.tpm_parts(&device.draft(ASK).binding(Label::Tpm).unwrap());
