@@ -202,7 +202,7 @@ fn claims_that_name_another_request_key_are_refused() {
         stated.request_key_thumbprint = [66; 32];
         members[0].value = envelope::write_claims(&stated);
     });
-    assert_eq!(device.refusal(ASK, &bytes), "claims.key");
+    assert_eq!(device.refusal(ASK, &bytes), "claims.request_key");
 }
 
 #[test]
