@@ -8,6 +8,7 @@ use assay_api::id::TenantId;
 use assay_attest::time::Timestamp;
 use rusqlite::params;
 
+use crate::app::App;
 use crate::problem::Problem;
 use crate::ssh::ca;
 use crate::store::devices::{Device, Effects, Lifecycle};
@@ -31,6 +32,7 @@ pub(crate) enum Cause {
 /// The store's faults.
 pub(crate) fn trust_died(
     c: &mut Change<'_, '_>,
+    app: &App,
     row: &mut Device,
     cause: Cause,
 ) -> Result<(), Problem> {
@@ -45,6 +47,7 @@ pub(crate) fn trust_died(
         let (fallen, allowed) = (fallen(c, &row.tenant, c.now())?, allowed(c, &row.tenant)?);
         if fallen > allowed {
             row.effects = Effects::Waiting;
+            app.metrics.paced_falls.inc();
             let words = format!(
                 "{fallen} devices fell within an hour, over {allowed}: revoking and wiping wait"
             );

@@ -14,11 +14,21 @@ struct Answer {
     code: &'static str,
 }
 
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct Proof {
+    outcome: &'static str,
+}
+
 /// The metrics of this process.
 #[derive(Debug)]
 pub struct Metrics {
     registry: Registry,
     answers: Family<Answer, Counter>,
+    proofs: Family<Proof, Counter>,
+    /// Devices whose loss of trust has consequences that wait for a super:admin, since the start: an alarm.
+    pub paced_falls: Counter<u64, AtomicU64>,
+    /// Releases by force bypass.
+    pub bypasses: Counter<u64, AtomicU64>,
     /// Connections that are open.
     pub connections: Gauge<i64, AtomicI64>,
     /// Connections that were turned away, or whose handshake failed.
@@ -33,11 +43,21 @@ impl Default for Metrics {
     fn default() -> Self {
         let mut registry = Registry::with_prefix("assay_nexus");
         let answers = Family::<Answer, Counter>::default();
+        let proofs = Family::<Proof, Counter>::default();
+        let paced_falls = Counter::default();
+        let bypasses = Counter::default();
         let connections = Gauge::default();
         let refused_connections = Counter::default();
         let log_size = Gauge::default();
         let closed = Gauge::default();
         registry.register("answers", "Answers by route and code", answers.clone());
+        registry.register("proofs", "Proofs of devices by outcome", proofs.clone());
+        registry.register(
+            "paced_falls",
+            "Devices whose revoking and wiping wait for a super:admin",
+            paced_falls.clone(),
+        );
+        registry.register("bypasses", "Releases by force bypass", bypasses.clone());
         registry.register("connections", "Open connections", connections.clone());
         registry.register(
             "refused_connections",
@@ -53,6 +73,9 @@ impl Default for Metrics {
         Self {
             registry,
             answers,
+            proofs,
+            paced_falls,
+            bypasses,
             connections,
             refused_connections,
             log_size,
@@ -65,6 +88,11 @@ impl Metrics {
     /// One more answer of this row with this code (`ok` where there was no problem).
     pub fn answered(&self, route: &'static str, code: &'static str) {
         self.answers.get_or_create(&Answer { route, code }).inc();
+    }
+
+    /// One more proof: `verified`, `failed`, `quarantined` or `rejected`.
+    pub fn proved(&self, outcome: &'static str) {
+        self.proofs.get_or_create(&Proof { outcome }).inc();
     }
 
     /// All of them in OpenMetrics text.

@@ -150,11 +150,12 @@ pub(crate) fn record(
 
     match row.attestation {
         State::Failed | State::Quarantined if before == State::Verified => {
-            fall::trust_died(c, row, Cause::Automatic)?;
+            fall::trust_died(c, app, row, Cause::Automatic)?;
         }
         State::Verified => row.effects = Effects::None,
         State::Failed | State::Quarantined | State::Unavailable => {}
     }
+    app.metrics.proved(row.attestation.as_str());
     describe(c, row, result, &id);
     Ok(Told {
         result_id: id,

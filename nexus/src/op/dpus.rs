@@ -14,7 +14,7 @@ use super::caller::{Device, refused, tenant_is_active};
 use super::ctx::{Changed, Ctx, Shown};
 use super::evidence::{distrust, quarantine};
 use super::target::{Found, Target};
-use super::{secrets, words};
+use super::{leases, secrets, words};
 use crate::fall::{self, Cause};
 use crate::manifest;
 use crate::problem::{Fault, Problem};
@@ -133,7 +133,7 @@ pub(crate) async fn decommission_dpu(ctx: Ctx, ask: Reason) -> Result<Changed<Dp
             tx.change(act.entry().reason(reason.clone()), |c| {
                 row.lifecycle = Lifecycle::Decommissioned;
                 distrust(&mut row, act.now);
-                fall::trust_died(c, &mut row, Cause::Person)?;
+                fall::trust_died(c, &act.ctx.app, &mut row, Cause::Person)?;
                 secrets::scrub(c, &row.id)?;
                 c.update(&row)?;
                 Ok::<_, Problem>(())
@@ -159,7 +159,13 @@ pub(crate) async fn quarantine_dpu(ctx: Ctx, ask: Reason) -> Result<Changed<Dpu>
             }
             nonce::void(tx, &nonce_owner(&row.id))?;
             tx.change(act.entry().reason(reason.clone()), |c| {
-                quarantine(c, &mut row, "quarantine.by_hand", Cause::Person)?;
+                quarantine(
+                    c,
+                    &act.ctx.app,
+                    &mut row,
+                    "quarantine.by_hand",
+                    Cause::Person,
+                )?;
                 c.update(&row)?;
                 Ok::<_, Problem>(())
             })?;
@@ -254,8 +260,8 @@ fn to_do(rows: &impl Rows, row: Row, now: Timestamp, grace: u64) -> Result<Wake,
         || (matches!(row.attestation, State::Failed | State::Quarantined)
             && matches!(row.effects, Effects::Done));
     let manifests = manifest::waiting(rows, &row, now, grace)?;
-    let wipe_leases = secrets::to_wipe(rows, &row.id, now)?;
-    let leases = fresh && secrets::wait(rows, &row.id, now)?;
+    let wipe_leases = leases::to_wipe(rows, &row.id, now)?;
+    let leases = fresh && leases::wait(rows, &row.id, now)?;
     let mut wake = Wake {
         cursor: 0,
         attest_now,

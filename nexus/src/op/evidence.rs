@@ -272,7 +272,7 @@ fn moved(
     verdict::heard(tx, &row.id, Some(refusal.code()))?;
     tx.change(act.entry().denied(refusal.code()), |c| {
         let mut row = row;
-        quarantine(c, &mut row, refusal.code(), Cause::Automatic)?;
+        quarantine(c, &act.ctx.app, &mut row, refusal.code(), Cause::Automatic)?;
         c.update(&row)?;
         Ok::<_, Problem>(())
     })?;
@@ -282,6 +282,7 @@ fn moved(
 /// Into quarantine, with what follows from it. The caller writes the row.
 pub(super) fn quarantine(
     c: &mut Change<'_, '_>,
+    app: &App,
     row: &mut Device,
     reason: &str,
     cause: Cause,
@@ -299,7 +300,7 @@ pub(super) fn quarantine(
         .insert("attestation".into(), row.attestation.as_str().into());
     match cause {
         Cause::Automatic if before != State::Verified => Ok(()),
-        Cause::Automatic | Cause::Person => fall::trust_died(c, row, cause),
+        Cause::Automatic | Cause::Person => fall::trust_died(c, app, row, cause),
     }
 }
 

@@ -310,6 +310,7 @@ fn bypassed(
         state: BypassState::Used,
     };
     tx.change(entry, |c| c.insert(&bypass))?;
+    act.ctx.app.metrics.bypasses.inc();
     Ok(Clearance::Bypassed(Bypassed {
         device: row.id.clone(),
         bypass: id,

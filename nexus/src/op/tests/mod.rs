@@ -1,5 +1,6 @@
 //! Operations on devices, run for real (store, policy, Verifier) with software TPMs in front.
 
+mod dice;
 mod enrol;
 mod evidence;
 mod fall;
@@ -7,4 +8,5 @@ mod gate;
 mod secrets;
 #[path = "../../../../attest/tests/it/soft_tpm.rs"]
 mod soft_tpm;
+mod wake;
 mod world;

@@ -10,6 +10,7 @@ use assay_api::routes::Route;
 use assay_api::seal;
 use assay_api::token::{Token, TokenKind};
 use assay_api::types::*;
+use assay_attest::attester::dice::SoftwareDice;
 use assay_attest::attester::tpm::{CertifiedKeyParts, TpmParts, member};
 use assay_attest::attester::{Draft, Statement};
 use assay_attest::claims::PcrBanks;
@@ -70,7 +71,12 @@ pub(super) struct TenantPeople {
 
 impl World {
     pub(super) async fn new() -> Self {
-        let (scratch, app) = tokio::task::spawn_blocking(Self::open).await.unwrap();
+        Self::with(Verifier::new(Anchors::default(), StaleAfter::DEFAULT)).await
+    }
+
+    pub(super) async fn with(verifier: Verifier) -> Self {
+        let opened = tokio::task::spawn_blocking(|| Self::open(verifier)).await;
+        let (scratch, app) = opened.unwrap();
         let root = person(&app, 1, PersonRole::SuperAdmin, None).await;
         let acme = tenant(&app, 10, "acme").await;
         let other = tenant(&app, 20, "other").await;
@@ -83,7 +89,7 @@ impl World {
         }
     }
 
-    fn open() -> (Scratch, Arc<App>) {
+    fn open(verifier: Verifier) -> (Scratch, Arc<App>) {
         let scratch = Scratch::new();
         let store = scratch.open();
         let urls = vec![Htu::parse("https://nexus.test:8443").unwrap()];
@@ -101,7 +107,7 @@ impl World {
             tls,
             random: Arc::new(OsRandom),
             checks: AwsLc,
-            verifier: Verifier::new(Anchors::default(), StaleAfter::DEFAULT),
+            verifier,
             policy: Policy::load(&[]).unwrap(),
             config: Config {
                 data_dir: scratch.path().parent().unwrap().to_owned(),
@@ -501,6 +507,7 @@ pub(super) struct Machine {
     pub(super) serial: String,
     pub(super) hpke: HpkeKey,
     pub(super) hpke_private: Zeroizing<[u8; 32]>,
+    pub(super) dice: Option<Arc<SoftwareDice>>,
     pub(super) enrolled: Option<(DeviceId, KeyId)>,
 }
 
@@ -516,6 +523,7 @@ impl Machine {
             serial: format!("SN{seed:04}"),
             hpke: HpkeKey::new(Kem::X25519, &[1; 32]).unwrap(),
             hpke_private: Zeroizing::new([0; 32]),
+            dice: None,
             enrolled: None,
         };
         machine.new_hpke();
@@ -647,6 +655,16 @@ impl Machine {
         draft
             .add(Label::Tpm, MEDIA_TYPE, member(&parts).unwrap())
             .unwrap();
+        if let Some(dice) = &self.dice {
+            let binding = draft.binding(Label::Irot).unwrap();
+            draft
+                .add(
+                    Label::Irot,
+                    assay_attest::evidence::dice::MEDIA_TYPE,
+                    dice.member(&binding),
+                )
+                .unwrap();
+        }
         let sign = |message: &[u8]| {
             let signature: Signature = self.request.sign(message);
             Ok::<_, Refusal>(signature.to_bytes().to_vec())
