@@ -44,6 +44,7 @@ pub(crate) fn trust_died(
             .map_err(StoreFault::from)?
             .execute(params![AsSql(&row.id), AsSql(&row.tenant), AsSql(&c.now())])
             .map_err(StoreFault::from)?;
+        forget(c, row)?;
         let (fallen, allowed) = (fallen(c, &row.tenant, c.now())?, allowed(c, &row.tenant)?);
         if fallen > allowed {
             row.effects = Effects::Waiting;
@@ -85,6 +86,23 @@ pub(crate) fn trust_died(
     c.entry()
         .details
         .insert("exposed".into(), exposed.len().to_string());
+    Ok(())
+}
+
+/// Falls of over a day ago, and of what was exposed all but the newest, which a page shows.
+fn forget(c: &Change<'_, '_>, row: &Device) -> Result<(), StoreFault> {
+    c.sql()
+        .prepare_cached("DELETE FROM device_fall WHERE device = ?1 AND at < ?2")?
+        .execute(params![
+            AsSql(&row.id),
+            AsSql(&c.now().minus_millis(24 * WINDOW_MILLIS))
+        ])?;
+    c.sql()
+        .prepare_cached(
+            "DELETE FROM exposed WHERE device = ?1 AND what IN \
+             (SELECT what FROM exposed WHERE device = ?1 ORDER BY at DESC, what LIMIT -1 OFFSET 500)",
+        )?
+        .execute(params![AsSql(&row.id)])?;
     Ok(())
 }
 

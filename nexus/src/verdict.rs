@@ -22,6 +22,9 @@ use crate::store::signing_key::{self, KeyAlgorithm};
 use crate::store::{AsSql, Change, Rows, StoreFault, Writes};
 use crate::verifier::{self, Against, Judged, RESULT_KEY};
 
+/// Results and evidence that are kept of one device, at most: the newest.
+const KEPT: i64 = 64;
+
 /// A proof that was verified and appraised, outside of any transaction.
 pub(crate) struct Proof {
     pub(crate) evidence: Evidence<Verified>,
@@ -295,6 +298,17 @@ fn store(
         "DELETE FROM evidence WHERE device = ?1 AND keep = 0",
         &[device],
     )?;
+    // A device that swings to and fro by itself fills no disk.
+    let older =
+        "SELECT id FROM result WHERE device = ?1 ORDER BY appraised DESC, id LIMIT -1 OFFSET ?2";
+    run(
+        &format!("DELETE FROM evidence WHERE result IN ({older})"),
+        &[device, &KEPT],
+    )?;
+    run(
+        &format!("DELETE FROM result WHERE id IN ({older})"),
+        &[device, &KEPT],
+    )?;
     run(
         "INSERT INTO result (id, device, appraised, body) VALUES (?1, ?2, ?3, ?4)",
         &[&AsSql(id), device, &AsSql(&now), &body],
@@ -313,7 +327,7 @@ fn store(
             &against.subject,
             &against.nonce,
             &request,
-            &against.activation,
+            &against.activation.as_slice(),
         ],
     )?;
     Ok(())

@@ -23,6 +23,7 @@ use assay_attest::standing::StaleAfter;
 use assay_attest::time::Timestamp;
 use assay_attest::verify::{Evidence, Verified};
 use std::collections::BTreeSet;
+use zeroize::Zeroizing;
 
 use crate::keys::Signer;
 use crate::problem::{Fault, Problem};
@@ -60,7 +61,7 @@ pub(crate) struct Against {
     pub(crate) purpose: Purpose,
     pub(crate) nonce: [u8; 32],
     /// Empty but at an enrolment with a TPM. Spent with the proof, and then no secret any more.
-    pub(crate) activation: Vec<u8>,
+    pub(crate) activation: Zeroizing<Vec<u8>>,
     pub(crate) request: RequestKey,
     pub(crate) ak: Option<Name>,
     pub(crate) dice: Pinned,

@@ -19,7 +19,7 @@ use super::target::Target;
 use crate::keys::SealedAs;
 use crate::problem::{Fault, Problem};
 use crate::store::claims::{Claim as ClaimRow, Enrolment};
-use crate::store::devices::{RootLevel, Words};
+use crate::store::devices::{Device, RootLevel, Words};
 use crate::store::token::{self, TokenFault, TokenKind};
 use crate::store::{Rows, StoreFault, Tx, nonce};
 use crate::verifier;
@@ -168,6 +168,10 @@ fn begin(
     }
     let value = nonce::issue(tx, &nonce_owner(&claim.id), Purpose::Enrol.as_str())?;
     let sets = verifier::in_force(tx, &claim.tenant, claim.rekey.as_ref())?;
+    let shown = match &claim.rekey {
+        Some(id) => tx.get::<Device>(id)?.map(|d| d.pcrs).unwrap_or_default(),
+        None => Words::default(),
+    };
     let entry = act
         .entry()
         .tenant(claim.tenant.as_str())
@@ -179,7 +183,7 @@ fn begin(
         credential,
         expires_at: Time(act.now.plus_millis(nonce::LIFETIME)),
         pcrs: if keys.is_some() {
-            verifier::pcrs_to_quote(&Words::default(), &sets)
+            verifier::pcrs_to_quote(&shown, &sets)
         } else {
             Vec::new()
         },

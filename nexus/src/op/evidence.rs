@@ -9,6 +9,7 @@ use assay_attest::refusal::Refusal;
 use assay_attest::session::Purpose;
 use assay_attest::standing::{Event, State};
 use assay_attest::time::Timestamp;
+use zeroize::Zeroizing;
 
 use super::ctx::{Act, Changed, Ctx, Settled, Shown};
 use super::dpus;
@@ -138,7 +139,7 @@ fn look(ctx: &Ctx, bytes: &[u8]) -> Result<Looked, Problem> {
         subject: row.id.to_string(),
         purpose: Purpose::Attest,
         nonce,
-        activation: Vec::new(),
+        activation: Zeroizing::default(),
         request: request_key(&key)?,
         ak: row.ak_name.as_deref().and_then(Name::parse),
         dice: row.dice.map_or(Pinned::Absent, Pinned::Known),
@@ -358,7 +359,7 @@ pub(super) fn kept(
         subject,
         purpose,
         nonce,
-        activation,
+        activation: Zeroizing::new(activation),
         request,
         ak: row.ak_name.as_deref().and_then(Name::parse),
         dice: row.dice.map_or(Pinned::Absent, Pinned::Known),

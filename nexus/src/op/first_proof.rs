@@ -67,9 +67,8 @@ fn look(ctx: &Ctx, ask: &EnrolComplete) -> Result<Looked, Problem> {
             .keys()
             .at_rest()
             .open(&place(claim.id.as_str(), &claim), &enrolment.activation)
-            .map_err(StoreFault::from)?
-            .to_vec(),
-        None => Vec::new(),
+            .map_err(StoreFault::from)?,
+        None => Zeroizing::default(),
     };
     let dice = match &old {
         Some(old) => old.dice.map_or(Pinned::Absent, Pinned::Known),
@@ -78,8 +77,13 @@ fn look(ctx: &Ctx, ask: &EnrolComplete) -> Result<Looked, Problem> {
     };
     let request = RequestKey::new(caller.jwk.public_key().clone()).ok_or(Fault::Auth)?;
     let ak = enrolment.ak_name.as_deref().and_then(Name::parse);
+    // What a machine has ever shown it still shows after it was re-imaged.
+    let shown = old
+        .as_ref()
+        .map(|o| verifier::indices(&o.pcrs))
+        .unwrap_or_default();
     let pcrs = if ak.is_some() {
-        PCRS.to_vec()
+        PCRS.into_iter().chain(shown).collect()
     } else {
         Vec::new()
     };

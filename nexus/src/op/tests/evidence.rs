@@ -345,3 +345,31 @@ async fn the_result_is_a_jwt_that_third_parties_verify() {
     assert_eq!(claims["sub"], machine.id().as_str());
     assert_eq!(claims["assay_result"]["verdict"], "verified");
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_kept_of_one_device_is_bounded_and_holds_the_newest() {
+    use crate::store::{Rows as _, StoreFault};
+    let world = World::new().await;
+    let good = world.good("dpu-a", 1).await;
+    let mut bad = good.clone();
+    bad.extend(7);
+    for _ in 0..35 {
+        for machine in [&bad, &good] {
+            world.pass(1);
+            world.prove(machine).await.unwrap();
+        }
+    }
+    let count = |table: &str| {
+        let sql = format!("SELECT count(*) FROM {table}");
+        let count = world
+            .app
+            .store
+            .read_now(|r| Ok::<i64, StoreFault>(r.sql().query_row(&sql, [], |row| row.get(0))?));
+        count.unwrap()
+    };
+    assert_eq!((count("evidence"), count("result")), (65, 65));
+    let ctx = world.ctx(&world.acme.admin, "show_result", Some("dpu-a"));
+    let last = op::show_result(ctx, Empty {}).await.unwrap().into_inner();
+    assert_eq!(last.verdict, "verified");
+    world.take("dpu-a", "again", &[]).await.unwrap();
+}
