@@ -105,6 +105,10 @@ fn read(file: &AnchorFile) -> Result<Vec<Anchor>, BadAnchor> {
 
 #[cfg(test)]
 mod tests {
+    use assay_attest::time::Timestamp;
+    use assay_tls::Validity;
+    use base64ct::{Base64, Encoding};
+
     use super::*;
 
     fn file(text: &str) -> (tempfile::TempDir, AnchorFile) {
@@ -121,6 +125,11 @@ mod tests {
         )
     }
 
+    fn pem(der: &[u8]) -> String {
+        let body = Base64::encode_string(der);
+        format!("-----BEGIN CERTIFICATE-----\n{body}\n-----END CERTIFICATE-----\n")
+    }
+
     #[test]
     fn nvidias_root_is_always_there_and_no_ek_root_is() {
         let anchors = load(&[]).unwrap();
@@ -133,14 +142,23 @@ mod tests {
 
     #[test]
     fn a_root_is_read_and_a_leaf_is_not() {
-        let key = rcgen::KeyPair::generate().unwrap();
-        let mut root = rcgen::CertificateParams::new(Vec::new()).unwrap();
-        root.is_ca = rcgen::IsCa::Ca(rcgen::BasicConstraints::Unconstrained);
-        root.key_usages = vec![rcgen::KeyUsagePurpose::KeyCertSign];
-        let root = root.self_signed(&key).unwrap().pem();
-        let (_keep, pem) = file(&root);
+        let key = assay_tls::CertKey::p256(&[7; 32]).unwrap();
+        let (not_before, not_after) = (
+            Timestamp::from_secs(1_767_225_600),
+            Timestamp::from_secs(2_000_000_000),
+        );
+        let root = assay_tls::root(
+            &key,
+            [1; 16],
+            Validity {
+                not_before,
+                not_after,
+            },
+        )
+        .unwrap();
+        let (_keep, good) = file(&pem(&root));
         assert_eq!(
-            load(&[pem])
+            load(&[good])
                 .unwrap()
                 .ek
                 .unwrap()
@@ -150,11 +168,8 @@ mod tests {
                 .name(),
             "lab"
         );
-        let leaf = rcgen::CertificateParams::new(Vec::new())
-            .unwrap()
-            .self_signed(&key)
-            .unwrap()
-            .pem();
+        let leaf = assay_tls::channel_certificate(&assay_tls::CertKey::ed25519(&[7; 32])).unwrap();
+        let leaf = pem(&leaf);
         for bad in [
             leaf.as_str(),
             "",
