@@ -96,11 +96,17 @@ fn parse<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Problem> {
     })
 }
 
-/// serde quotes values of a wrong type (`invalid value: string "..."`); a body may hold secrets, so what is quoted is cut out.
+/// serde quotes values of a wrong type, and names of members that it does not know; a body may hold secrets, so of what is
+/// quoted only words of a few small letters stay.
 fn bounded(why: &str) -> String {
     let mut out = String::new();
-    for (i, part) in why.split('"').enumerate() {
-        out.push_str(if i % 2 == 0 { part } else { ".." });
+    for (i, part) in why.split(['"', '`']).enumerate() {
+        let word = part.len() <= 24 && part.bytes().all(|b| b.is_ascii_lowercase() || b == b'_');
+        match (i % 2 == 0, word) {
+            (true, _) => out.push_str(part),
+            (false, true) => out.extend(["`", part, "`"]),
+            (false, false) => out.push_str(".."),
+        }
     }
     out.chars().filter(|c| !c.is_control()).take(160).collect()
 }

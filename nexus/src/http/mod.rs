@@ -9,6 +9,11 @@ pub(crate) mod reply;
 pub mod server;
 pub mod tls;
 
+#[cfg(test)]
+pub(crate) mod testing;
+#[cfg(test)]
+mod tests;
+
 use crate::problem::Fault;
 
 /// What the journal may read of a fault, which the caller may not. Faults never hold secrets.
