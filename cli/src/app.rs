@@ -38,26 +38,14 @@ pub(crate) struct Cli {
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Common options")]
 pub(crate) struct Global {
-    /// How answers are written.
-    #[arg(short, long, global = true, value_enum, value_name = "FORMAT", env = "ASSAY_OUTPUT", hide_env_values = true, default_value_t = Format::Table)]
+    /// How answers are written: table, json or yaml.
+    #[arg(short, long, global = true, value_enum, value_name = "FORMAT", default_value_t = Format::Table, hide_possible_values = true)]
     pub(crate) output: Format,
-    /// The nexus and identity to use; see `assay context list`.
-    #[arg(
-        long,
-        global = true,
-        value_name = "NAME",
-        env = "ASSAY_CONTEXT",
-        hide_env_values = true
-    )]
+    /// The nexus and identity to use, as `assay context list` shows them; $ASSAY_CONTEXT where absent.
+    #[arg(long, global = true, value_name = "NAME")]
     pub(crate) context: Option<String>,
-    /// Where contexts and keys are kept.
-    #[arg(
-        long,
-        global = true,
-        value_name = "DIR",
-        env = "ASSAY_HOME",
-        hide_env_values = true
-    )]
+    /// Where contexts and keys are kept; $ASSAY_HOME where absent.
+    #[arg(long, global = true, value_name = "DIR")]
     pub(crate) home: Option<PathBuf>,
     /// Give the nexus this many seconds for an answer.
     #[arg(long, global = true, value_name = "SECONDS", default_value_t = 30, value_parser = clap::value_parser!(u64).range(1..=600))]
@@ -138,7 +126,11 @@ fn start(cli: Cli, out: Out) -> Result<u8, Fault> {
     let cx = Cx {
         out,
         home: Home::find(cli.global.home)?,
-        context: cli.global.context,
+        context: cli.global.context.or_else(|| {
+            std::env::var("ASSAY_CONTEXT")
+                .ok()
+                .filter(|c| !c.is_empty())
+        }),
         timeout: Duration::from_secs(cli.global.timeout),
         yes: cli.global.yes,
     };
@@ -162,8 +154,13 @@ fn refuse(args: &[OsString], error: &clap::Error) -> u8 {
         .any(|a| a == "-ojson" || a == "--output=json" || a == "-oyaml" || a == "--output=yaml");
     if wants_json {
         let text = error.to_string();
-        let first = text.lines().next().unwrap_or_default();
-        let message = first.strip_prefix("error: ").unwrap_or(first);
+        let said: Vec<&str> = text
+            .lines()
+            .take_while(|l| !l.is_empty())
+            .map(str::trim)
+            .collect();
+        let message = said.join(" ");
+        let message = message.strip_prefix("error: ").unwrap_or(&message);
         Out {
             format: Format::Json,
             quiet: true,

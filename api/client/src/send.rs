@@ -47,11 +47,18 @@ enum Again {
     Time,
     /// A nonce was wanted, and has come with the refusal.
     Nonce,
+    /// The nexus has just started and takes only proofs that are newer: in a moment they are.
+    Later,
 }
+
+/// Proofs count whole seconds, and clocks within [`crate::clock`]'s tolerance are left alone.
+const MOMENT: Duration = Duration::from_millis(1100);
+/// How often a moment is waited for.
+const MOMENTS: usize = 3;
 
 impl Client {
     /// Sends a request as it is, and gives the answer whatever its status. Repeats it once where the nexus wants another
-    /// time or nonce in the proof; such a refusal changed nothing.
+    /// time or nonce in the proof, and a moment later where it has only just started; such a refusal changed nothing.
     ///
     /// # Errors
     /// [`CallError`], but never `Refused`.
@@ -68,8 +75,24 @@ impl Client {
                 self.send_once(request).await
             }
             Some(Again::Nonce) => self.send_once(request).await,
+            Some(Again::Later) => self.send_later(request, answer).await,
             None => Ok(answer),
         }
+    }
+
+    async fn send_later(
+        &self,
+        request: &RawRequest,
+        mut answer: RawAnswer,
+    ) -> Result<RawAnswer, CallError> {
+        for _ in 0..MOMENTS {
+            if !matches!(again(&answer), Some(Again::Later)) {
+                break;
+            }
+            tokio::time::sleep(MOMENT).await;
+            answer = self.send_once(request).await?;
+        }
+        Ok(answer)
     }
 
     /// Before the first proof: the time of an answer over the pinned connection (design section 1).
@@ -229,6 +252,7 @@ fn again(answer: &RawAnswer) -> Option<Again> {
     match answer.problem()?.code.as_str() {
         "dpop.time" => Some(Again::Time),
         "dpop.nonce" => Some(Again::Nonce),
+        "dpop.before_start" => Some(Again::Later),
         _ => None,
     }
 }

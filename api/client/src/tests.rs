@@ -345,6 +345,20 @@ async fn the_secret_side_never_reaches_another_server() {
 }
 
 #[tokio::test]
+async fn a_nexus_that_has_just_started_is_asked_again_with_a_newer_proof() {
+    let refused = || (REFUSED, problem("dpop.before_start", 401));
+    let server = serve(vec![ok("{}"), refused(), refused(), ok("{\"items\":[]}")]).await;
+    let asked = std::time::Instant::now();
+    server
+        .client()
+        .call::<call::list_dpus>(None, &InTenant::default())
+        .await
+        .unwrap();
+    assert_eq!(server.seen().len(), 4);
+    assert!(asked.elapsed() >= Duration::from_secs(2));
+}
+
+#[tokio::test]
 async fn answers_are_bounded_in_size_and_time_and_redirects_are_not_followed() {
     let server = serve(vec![(
         "200 OK\r\nContent-Type: text/plain",

@@ -2,19 +2,18 @@
 
 use std::path::{Path, PathBuf};
 
+use assay_api::armor;
 use assay_api::routes::call;
 use assay_api::types::*;
-use base64ct::{Base64UrlUnpadded, Encoding};
 use clap::Subcommand;
 use serde::Serialize;
-use zeroize::Zeroizing;
 
 use super::words::{TenantArg, joined};
 use crate::app::Cx;
 use crate::clock;
 use crate::fault::Fault;
 use crate::files::{self, Mode};
-use crate::out::{self, Card, Format, Row, ago, until};
+use crate::out::{Card, Row, ago, until};
 use crate::session::Session;
 
 /// The longest pairing request, in bytes, as text.
@@ -120,16 +119,16 @@ pub(super) async fn run(cx: &Cx, command: Command) -> Result<(), Fault> {
             if let Some(path) = &out {
                 files::check_free(path)?;
             }
-            let (bytes, as_text) = read_request(&request)?;
+            let request = read_request(&request)?;
             let session = Session::open(cx).await?;
             let ask = HostPair {
                 dpu,
                 name,
                 principals: principal,
-                request: B64(bytes),
+                request: B64(request),
             };
             let paired = session.call::<call::pair_host>(None, &ask).await?;
-            hand_over(cx, &paired, out.as_deref(), as_text)
+            hand_over(cx, &paired, out.as_deref())
         }
         Command::List(arg) => {
             let session = Session::open(cx).await?;
@@ -150,45 +149,27 @@ pub(super) async fn run(cx: &Cx, command: Command) -> Result<(), Fault> {
     }
 }
 
-/// The request's bytes, and whether it came as text (base64url): the answer goes out as it came in.
-fn read_request(path: &Path) -> Result<(Vec<u8>, bool), Fault> {
-    let bytes: Zeroizing<Vec<u8>> = if path == Path::new("-") {
+fn read_request(path: &Path) -> Result<Vec<u8>, Fault> {
+    let bytes = if path == Path::new("-") {
         files::read_stdin(LIMIT)?
     } else {
         files::read(path, LIMIT)?
     };
-    decode_request(&bytes).ok_or_else(|| {
+    armor::read(&bytes).ok_or_else(|| {
         Fault::new(
             "host.request",
             format!("`{}` is no pairing request", path.display()),
         )
-        .hint("take the file that `assay-host init` wrote on the host, whole")
+        .hint("take the line that `assay-host init` printed on the host, whole")
     })
 }
 
-fn decode_request(bytes: &[u8]) -> Option<(Vec<u8>, bool)> {
-    // A COSE_Sign1 is a CBOR array of four (0x84), with or without its tag (0xd2): neither byte begins text.
-    if matches!(bytes.first(), Some(0x84 | 0xd2)) {
-        return Some((bytes.to_vec(), false));
-    }
-    let text: String = std::str::from_utf8(bytes)
-        .ok()?
-        .split_ascii_whitespace()
-        .collect();
-    let decoded = Base64UrlUnpadded::decode_vec(&text).ok()?;
-    matches!(decoded.first(), Some(0x84 | 0xd2)).then_some((decoded, true))
-}
-
-fn hand_over(cx: &Cx, paired: &HostPaired, out: Option<&Path>, as_text: bool) -> Result<(), Fault> {
-    let bytes = if as_text {
-        format!("{}\n", Base64UrlUnpadded::encode_string(&paired.pairing.0)).into_bytes()
-    } else {
-        paired.pairing.0.clone()
-    };
+fn hand_over(cx: &Cx, paired: &HostPaired, out: Option<&Path>) -> Result<(), Fault> {
+    let line = armor::write(&paired.pairing.0);
     let host = &paired.host;
     match out {
         Some(path) => {
-            files::create(path, &bytes, Mode::Public)?;
+            files::create(path, line.as_bytes(), Mode::Public)?;
             cx.out.done(
                 &format!(
                     "host `{}` ({}) is paired with dpu {}; take {} to it",
@@ -203,29 +184,12 @@ fn hand_over(cx: &Cx, paired: &HostPaired, out: Option<&Path>, as_text: bool) ->
                 },
             )
         }
-        None if cx.out.format == Format::Table => {
+        None => {
             cx.out.note(&format!(
-                "host `{}` ({}) is paired with dpu {}; take this pairing to it:",
+                "host `{}` ({}) is paired with dpu {}; take this line to it, for `assay-host pair`:",
                 host.name, host.id, host.device_id
             ));
-            out::print_bytes(&bytes)
-        }
-        None => cx.out.raw("", paired),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_request_is_taken_as_bytes_and_as_text() {
-        let bytes = vec![0xd2, 0x84, 1, 2, 3];
-        assert_eq!(decode_request(&bytes), Some((bytes.clone(), false)));
-        let text = format!("{}\n", Base64UrlUnpadded::encode_string(&bytes));
-        assert_eq!(decode_request(text.as_bytes()), Some((bytes, true)));
-        for bad in [&b""[..], b"hello", b"AAAA", b"\xff\xfe"] {
-            assert_eq!(decode_request(bad), None);
+            cx.out.raw(&line, paired)
         }
     }
 }

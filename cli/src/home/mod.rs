@@ -43,6 +43,7 @@ impl Home {
                 .map(PathBuf::from)
         };
         given
+            .or_else(|| from("ASSAY_HOME"))
             .or_else(|| from("XDG_CONFIG_HOME").map(|d| d.join("assay")))
             .or_else(|| from("HOME").map(|d| d.join(".config/assay")))
             .map(Self)
