@@ -10,7 +10,7 @@ begin() {
     done
     BIN=$(cd "$BIN" && pwd)
     PATH=/usr/sbin:/sbin:$PATH
-    W=$(mktemp -d "${TMPDIR:-/tmp}/assay-demo.XXXXXX")
+    W=$(mktemp -d /run/assay-demo.XXXXXX)
     chmod 755 "$W"
     trap clean EXIT
     trap 'exit 130' INT TERM
@@ -169,8 +169,6 @@ C
     background "agent-$d" "$BIN/assay-agent" --config "$W/agent-$d.toml" run
 }
 
-restart_agent() { background "agent-$1" "$BIN/assay-agent" --config "$W/agent-$1.toml" run; }
-
 dpu_is() { [ "$(as admin dpu show "dpu-$1" -o json 2>/dev/null | json - "$2" 2>/dev/null)" = "$3" ]; }
 
 # A sshd of our own: own keys, own configuration, own port, this user only.
@@ -179,20 +177,22 @@ start_sshd() {
     mkdir -p "$W/host-$d/ssh/drop"
     chmod 755 "$W/host-$d" "$W/host-$d/ssh"
     ssh-keygen -q -t ed25519 -N '' -C "host-$d" -f "$W/host-$d/ssh/host_key"
+    # Without PAM, sshd lets nobody in whose password is locked; with it, keys and certificates still count.
+    local PAM=no
+    case "$(getent shadow "$LOGIN_NAME" | cut -d: -f2)" in '!'*) PAM=yes ;; esac
     cat >"$W/host-$d/ssh/sshd_config" <<C
 Include $W/host-$d/ssh/drop/*.conf
 Port $port
 ListenAddress 127.0.0.1
 HostKey $W/host-$d/ssh/host_key
 PidFile $W/host-$d/ssh/sshd.pid
-UsePAM no
+UsePAM $PAM
 PasswordAuthentication no
 KbdInteractiveAuthentication no
 PermitRootLogin prohibit-password
 AuthorizedKeysFile none
-StrictModes no
 C
-    [ "$(id -u)" -ne 0 ] || mkdir -p /run/sshd
+    mkdir -p /run/sshd
     background "sshd-$d" /usr/sbin/sshd -D -e -f "$W/host-$d/ssh/sshd_config"
     cat >"$W/host-$d/host.toml" <<C
 state = "$W/host-$d/state"
@@ -222,12 +222,11 @@ login() {
 
 secret_is() { "$BIN/assay-agent" --config "$W/agent-$1.toml" secret "$2" 2>/dev/null | cmp -s - "$3"; }
 
-# What a changed boot component does to a TPM. The agent lets go of the TPM first: a software TPM serves one at a time.
+# What a changed boot component does to a TPM. The agent is away from a software TPM, which serves one at a time, while it rests.
 extend_pcr() {
-    stop "agent-$1"
     local digest; digest=$(printf 'another boot loader' | sha256sum | cut -d' ' -f1)
-    TPM2TOOLS_TCTI="swtpm:host=127.0.0.1,port=$(cat "$W/tpm-$1.port")" tpm2_pcrextend "7:sha256=$digest"
-    restart_agent "$1"
+    TPM2TOOLS_TCTI="swtpm:host=127.0.0.1,port=$(cat "$W/tpm-$1.port")" timeout 30 tpm2_pcrextend "7:sha256=$digest" ||
+        fail "the PCR can't be extended"
 }
 
 certificate_is_revoked() {
@@ -237,8 +236,6 @@ items = json.load(sys.stdin)["items"]
 user = [c for c in items if c["kind"] == "user" and c["state"] == "revoked"]
 sys.exit(0 if user else 1)'
 }
-
-agent_head() { "$BIN/assay-agent" --config "$W/agent-$1.toml" head; }
 
 # An export is JSON lines. One byte, one row, or the tail.
 tamper() {
