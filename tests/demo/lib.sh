@@ -103,10 +103,15 @@ start_nexus() {
     mkdir -m 700 "$W/nexus"
     cat >"$W/nexus.toml" <<C
 data_dir = "$W/nexus"
-listen = "127.0.0.1:${PORTS[0]}"
+listen = ["127.0.0.1:${PORTS[0]}"]
 public_urls = ["https://localhost:${PORTS[0]}"]
 # The shortest window there is, so that the demo need not wait a quarter of an hour.
-stale_after = "60s"
+stale_after = "1m"
+# Whoever made the TPMs. Without it an endorsement key would be taken on first use, and results would say so.
+[[anchors]]
+for = "ek"
+by = "operator"
+file = "$W/tpm-ca/issuercert.pem"
 C
     background nexus "$BIN/assay-nexus" serve --config "$W/nexus.toml"
     await "the nexus is ready" curl -skf -o /dev/null "https://localhost:${PORTS[0]}/ready"

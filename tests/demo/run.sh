@@ -13,6 +13,7 @@ fi
 begin
 
 chapter "1. A nexus, its first admin, an operator"
+for d in a b; do start_tpm "$d"; done
 start_nexus
 step "the bootstrap token lies in a 0600 file; it makes the first admin, and the door is shut for good"
 token=$(find "$W/nexus" -name 'bootstrap*' -type f | head -n 1)
@@ -29,7 +30,6 @@ operator=$(as olga whoami -o json | json - operator_id)
 
 chapter "2. Two DPUs enrol: each proves that its TPM holds its keys"
 for d in a b; do
-    start_tpm "$d"
     step "dpu-$d: a claim for its serial number, then enrolment with credential activation and a first proof"
     as admin dpu claim --tenant acme --name "dpu-$d" --serial "DEMO-${d^^}" -o json >"$W/claim-$d.json"
     json "$W/claim-$d.json" items 0 token >"$W/claim-$d"
