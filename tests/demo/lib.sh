@@ -27,6 +27,7 @@ P
 
 clean() {
     status=$?
+    set +e
     trap - EXIT
     for pid in "$W"/*.pid; do [ -e "$pid" ] && kill "$(cat "$pid")" 2>/dev/null; done
     sleep 0.3
@@ -66,8 +67,9 @@ refused() {
     printf '      (exit %s, as it should)\n' "$got"
 }
 
-works() { local what=$1; shift; "$@" || fail "$what should work: $(tail -n 5 "$W/ssh.log")"; printf '    \033[32m✓\033[0m %s works\n' "$what"; }
-fails() { local what=$1; shift; if "$@"; then fail "$what should be refused"; fi; printf '    \033[32m✓\033[0m %s is refused\n' "$what"; }
+good() { printf '    \033[32m✓\033[0m %s\n' "$*"; }
+works() { local what=$1; shift; "$@" || fail "this should work: $what: $(tail -n 5 "$W/ssh.log")"; good "$what: it works"; }
+fails() { local what=$1; shift; if "$@" >/dev/null; then fail "this should be refused: $what"; fi; good "$what: refused"; }
 not() { ! "$@"; }
 
 await() {
@@ -76,7 +78,7 @@ await() {
         [ $SECONDS -lt $end ] || fail "this did not happen within 100 s: $what"
         sleep 0.5
     done
-    printf '    \033[32m✓\033[0m %s (after %s s)\n' "$what" $((SECONDS - from))
+    good "$what (after $((SECONDS - from)) s)"
 }
 
 json() {
@@ -213,6 +215,8 @@ port = $port
 C
 }
 
+host_certificate() { find "$W/host-$1/ssh/assay" -name host-cert.pub | head -n 1; }
+
 start_host() { background "host-$1" "$BIN/assay-host" --config "$W/host-$1/host.toml" run; }
 
 key() { ssh-keygen -q -t ed25519 -N '' -C "$1" -f "$W/$1-key"; }
@@ -257,7 +261,8 @@ if how == "byte":
 elif how == "row":
     del lines[middle]
 else:
-    lines = lines[:middle]
+    # The newest entries go; the signed checkpoint, the last line, stays.
+    lines = lines[:middle] + lines[-1:]
 open(target, "w").writelines(lines)
 P
 }

@@ -167,6 +167,9 @@ impl Cycle {
     }
 
     fn judged(&mut self, judged: Judged, chance: u64, out: &mut Vec<Effect>) {
+        // Whatever the verdict: a head that is kept here shows later whether the log was rewritten (I8).
+        self.log.try_again(self.now);
+        self.log.want(self.now);
         if !judged.verified {
             self.fresh_until = None;
             self.status = Status::Failed {
@@ -194,8 +197,6 @@ impl Cycle {
         // What the gate held back while the proof was old may be had now.
         self.pull.try_again(self.now);
         self.pull.want(self.now);
-        self.log.try_again(self.now);
-        self.log.want(self.now);
         self.manifests.try_again(self.now);
     }
 

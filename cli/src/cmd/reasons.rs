@@ -135,8 +135,9 @@ const MEANINGS: &[Meaning] = &[
     ),
 ];
 
-/// What a code means and what to do.
+/// What a code means and what to do. Behind a `:` stands the component that it is about.
 pub(super) fn meaning(code: &str) -> (&'static str, &'static str) {
+    let code = code.split_once(':').map_or(code, |(code, _)| code);
     MEANINGS
         .iter()
         .filter(|m| code == m.code || (m.code.ends_with('.') && code.starts_with(m.code)))
@@ -179,6 +180,8 @@ mod tests {
 
     #[test]
     fn the_longest_code_counts_and_every_code_says_something_to_do() {
+        let (means, _) = meaning("appraisal.component:pcr.sha256.7");
+        assert_eq!(means, "a measured component is not one of the Reference Values");
         assert!(meaning("tpm.other_ak").0.contains("attestation key"));
         assert!(meaning("tpm.pcr_digest").0.contains("quote"));
         assert!(
