@@ -181,7 +181,10 @@ mod tests {
     #[test]
     fn the_longest_code_counts_and_every_code_says_something_to_do() {
         let (means, _) = meaning("appraisal.component:pcr.sha256.7");
-        assert_eq!(means, "a measured component is not one of the Reference Values");
+        assert_eq!(
+            means,
+            "a measured component is not one of the Reference Values"
+        );
         assert!(meaning("tpm.other_ak").0.contains("attestation key"));
         assert!(meaning("tpm.pcr_digest").0.contains("quote"));
         assert!(
