@@ -8,5 +8,6 @@ mod gate;
 mod secrets;
 #[path = "../../../../attest/tests/it/soft_tpm.rs"]
 mod soft_tpm;
+mod ssh;
 mod wake;
 mod world;
