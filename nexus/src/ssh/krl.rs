@@ -1,6 +1,6 @@
 //! OpenSSH key revocation lists, written as OpenSSH's PROTOCOL.krl describes them.
 //!
-//! Only what is needed here: certificates by serial, per CA key, and plain keys. A list that revokes nothing is a valid
+//! Only what is needed here: certificates by serial, per CA key. A list that revokes nothing is a valid
 //! file of its own; an empty file is not, and turns revocation off in sshd (design section 9).
 
 use super::wire::{put_string, put_u32, put_u64};
@@ -9,7 +9,6 @@ use std::collections::{BTreeMap, BTreeSet};
 const MAGIC: u64 = 0x5353_484b_524c_0a00;
 const FORMAT_VERSION: u32 = 1;
 const SECTION_CERTIFICATES: u8 = 1;
-const SECTION_EXPLICIT_KEY: u8 = 2;
 const CERTIFICATES_SERIAL_LIST: u8 = 0x20;
 const CERTIFICATES_SERIAL_RANGE: u8 = 0x21;
 
@@ -18,8 +17,6 @@ const CERTIFICATES_SERIAL_RANGE: u8 = 0x21;
 pub(crate) struct Revoked {
     /// Serials by CA key (public key blob, RFC 4253 section 6.6).
     serials: BTreeMap<Vec<u8>, BTreeSet<u64>>,
-    /// Public key blobs.
-    keys: BTreeSet<Vec<u8>>,
 }
 
 impl Revoked {
@@ -29,11 +26,6 @@ impl Revoked {
             .entry(ca_key.to_vec())
             .or_default()
             .insert(serial);
-    }
-
-    /// Revokes a plain key, and with it every certificate on it.
-    pub(crate) fn key(&mut self, blob: &[u8]) {
-        self.keys.insert(blob.to_vec());
     }
 
     /// The list as a file. `version` grows with each change, `generated` is in seconds since the epoch.
@@ -52,13 +44,6 @@ impl Revoked {
                 SECTION_CERTIFICATES,
                 &certificates(ca_key, serials),
             );
-        }
-        if !self.keys.is_empty() {
-            let mut data = Vec::new();
-            for key in &self.keys {
-                put_string(&mut data, key);
-            }
-            section(&mut out, SECTION_EXPLICIT_KEY, &data);
         }
         out
     }

@@ -183,12 +183,4 @@ fn ssh_keygen_finds_revoked_what_was_revoked_and_nothing_else() {
             assert_eq!(run(dir.path(), &["-Q", "-f", "none", "q-cert.pub"]).0, 0);
         }
     }
-    let mut keys = Revoked::default();
-    keys.key(&key.to_bytes().unwrap());
-    std::fs::write(
-        dir.path().join("keys"),
-        keys.encode(4, 1_700_000_000, "assay"),
-    )
-    .unwrap();
-    assert_ne!(run(dir.path(), &["-Q", "-f", "keys", "subject.pub"]).0, 0);
 }
