@@ -90,8 +90,7 @@ async fn update(session: &Session, ca: &str, dir: &Path) -> Result<Written, Faul
     let (known, revoked) = (dir.join(KNOWN_HOSTS), dir.join(REVOKED));
     // The list of what is revoked first: with it missing, ssh refuses every host key.
     files::replace(&revoked, &trust.revoked_host_keys.0, Mode::Public)?;
-    let mut lines = trust.known_hosts.join("\n");
-    lines.push('\n');
+    let lines: String = trust.known_hosts.iter().map(|l| format!("{l}\n")).collect();
     files::replace(&known, lines.as_bytes(), Mode::Public)?;
     Ok(Written {
         ssh_config: config(&patterns, &known, &revoked),
@@ -102,6 +101,9 @@ async fn update(session: &Session, ca: &str, dir: &Path) -> Result<Written, Faul
 }
 
 fn show(cx: &Cx, written: &Written) -> Result<(), Fault> {
+    if written.ssh_config.is_empty() {
+        cx.out.warn("no host has a certificate of this ssh ca yet: there is nothing to put into ~/.ssh/config");
+    }
     if cx.out.format == Format::Table {
         cx.out.note(
             "written; put these lines into ~/.ssh/config, above what matches the same hosts:",
@@ -137,19 +139,24 @@ fn check(trust: &SshTrust) -> Result<Vec<String>, Fault> {
         {
             return Err(wrong("a line for known_hosts can't be read"));
         }
+        // known_hosts names a host at another port in brackets; ssh_config knows it by its name alone.
         for one in pattern.split(',') {
+            let one = one
+                .strip_prefix('[')
+                .and_then(|p| p.split_once(']'))
+                .map_or(one, |(name, _)| name);
             if !patterns.iter().any(|p| p == one) {
                 patterns.push(one.to_owned());
             }
         }
     }
-    if patterns.is_empty() {
-        return Err(wrong("it names no host"));
-    }
     Ok(patterns)
 }
 
 fn config(patterns: &[String], known: &Path, revoked: &Path) -> String {
+    if patterns.is_empty() {
+        return String::new();
+    }
     format!(
         "Host {}\n    UserKnownHostsFile {} ~/.ssh/known_hosts\n    RevokedHostKeys {}\n",
         patterns.join(" "),
@@ -185,7 +192,9 @@ mod tests {
 
     #[test]
     fn only_lines_of_a_ca_are_taken() {
-        let good = trust(&format!("@cert-authority gpu-a.example,*.lab {KEY}"));
+        let good = trust(&format!(
+            "@cert-authority gpu-a.example,[gpu-a.example]:*,*.lab {KEY}"
+        ));
         assert_eq!(check(&good).unwrap(), ["gpu-a.example", "*.lab"]);
         for bad in [
             format!("gpu-a.example {KEY}"),

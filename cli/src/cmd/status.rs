@@ -139,16 +139,58 @@ pub(super) async fn run(cx: &Cx, args: Args) -> Result<(), Fault> {
     })
 }
 
-fn advice(code: &str, result: Option<&AttestationResultOut>) -> Advice {
+/// What a reason means, with what was expected and seen. A reason is a code, or a code, `:` and the component.
+fn advice(reason: &str, result: Option<&AttestationResultOut>) -> Advice {
+    let (code, component) = match reason.split_once(':') {
+        Some((code, component)) => (code, Some(component)),
+        None => (reason, None),
+    };
     let (means, todo) = reasons::meaning(code);
-    let failed = result.into_iter().flat_map(|r| &r.checks);
+    let fits = |c: &&CheckOut| {
+        c.outcome == "fail" && c.code == code && component.is_none_or(|name| c.component == name)
+    };
     Advice {
-        code: code.to_owned(),
+        code: reason.to_owned(),
         means,
         todo: todo.to_owned(),
-        checks: failed
-            .filter(|c| c.outcome == "fail" && c.code == code)
+        checks: result
+            .into_iter()
+            .flat_map(|r| &r.checks)
+            .filter(fits)
             .cloned()
             .collect(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_reason_shows_the_check_of_its_own_component() {
+        let check = |component: &str, outcome: &str| {
+            serde_json::json!({"code": "appraisal.component", "component": component, "outcome": outcome,
+                "expected": "aa", "seen": "bb"})
+        };
+        let result: AttestationResultOut = serde_json::from_value(serde_json::json!({
+            "id": "r-aaaaaaaaaaaaaaaaaaaaaaaaaa", "device_id": "d-aaaaaaaaaaaaaaaaaaaaaaaaaa", "verdict": "failed",
+            "appraised_at": "2026-01-01T00:00:00Z", "fresh_until": "2026-01-01T00:00:00Z",
+            "checks": [check("pcr.sha256.4", "pass"), check("pcr.sha256.7", "fail"), check("pcr.sha256.8", "fail")],
+            "evidence_digest": "", "policy_digest": "", "ear": ""
+        }))
+        .unwrap();
+        let components = |reason: &str| -> Vec<String> {
+            let advice = advice(reason, Some(&result));
+            assert!(!advice.means.is_empty());
+            advice.checks.into_iter().map(|c| c.component).collect()
+        };
+        assert_eq!(
+            components("appraisal.component:pcr.sha256.7"),
+            ["pcr.sha256.7"]
+        );
+        assert_eq!(
+            components("appraisal.component"),
+            ["pcr.sha256.7", "pcr.sha256.8"]
+        );
     }
 }
