@@ -31,9 +31,8 @@ unit: ## All tests: unit, vectors, properties, attacks, faults, end to end
 doc: ## Documentation without warnings
 	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --locked --workspace --no-deps
 
-bench: ## Measure, as ratios within one run
-	$(CARGO) build --locked --release $(BINARIES)
-	$(CARGO) bench --locked -p assay-tests
+bench: packages-test ## Measure, as ratios within one run: group commit, start with 50,000 rows
+	$(CARGO) test --locked --release -p assay-nexus --lib speed -- --ignored --nocapture --test-threads 1
 
 fuzz: ## Fuzz every parser (SECONDS_EACH=60; needs cargo-fuzz and a nightly compiler)
 	attest/fuzz/run.sh $(or $(SECONDS_EACH),60)
