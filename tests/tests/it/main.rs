@@ -1,0 +1,4 @@
+//! The whole of Assay, from outside: real programs, real parts, real attackers.
+
+#[cfg(test)]
+mod house;
