@@ -12,6 +12,7 @@
 pub mod agent;
 pub mod host;
 pub mod lab;
+pub mod log;
 pub mod nexus;
 pub mod person;
 mod ports;
