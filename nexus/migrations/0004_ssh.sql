@@ -61,7 +61,6 @@ CREATE TABLE manifest (
     host        TEXT    NOT NULL PRIMARY KEY,
     sequence    INTEGER NOT NULL,
     content     BLOB    NOT NULL,
-    body        BLOB    NOT NULL,
     signed      BLOB    NOT NULL,
     not_after   INTEGER NOT NULL,
     issued      INTEGER NOT NULL,

@@ -7,6 +7,7 @@ use std::collections::BTreeMap;
 
 use assay_api::id::{DeviceId, HostId, SshCaId};
 use assay_api::manifest::{Files, Manifest, Trial};
+use assay_api::signed::Unverified;
 use assay_attest::standing::State;
 use assay_attest::time::Timestamp;
 use rusqlite::OptionalExtension;
@@ -353,8 +354,6 @@ pub(crate) fn make(
         .ok_or_else(|| Problem::from(Fault::Internal).step("manifest.sequence"))?;
     let delivery_keys = crate::delivery::keys(c)?;
     let host_id: HostId = plan.host.id.clone();
-    let body = serde_json::to_vec(&files)
-        .map_err(|e| Problem::from(Fault::Internal).step(e.to_string()))?;
     let manifest = Manifest {
         host_id: host_id.clone(),
         sequence,
@@ -369,7 +368,6 @@ pub(crate) fn make(
         host: host_id,
         sequence,
         content: plan.digest(),
-        body,
         signed,
         not_after,
         issued: now,
@@ -506,7 +504,9 @@ fn trial(c: &mut Change<'_, '_>, app: &App, plan: &Plan) -> Result<Option<Trial>
 }
 
 fn files_of(row: &ManifestRow) -> Option<Files> {
-    serde_json::from_slice(&row.body).ok()
+    // Signed here, and kept in a row that only this nexus writes.
+    let manifest = Unverified::<Manifest>::parse(&row.signed).ok()?;
+    Some(manifest.claimed().files.clone())
 }
 
 fn empty_files() -> Files {
@@ -518,13 +518,14 @@ fn empty_files() -> Files {
     }
 }
 
-/// The hosts behind a device for which something waits that may leave now: for whoever wakes its agent.
+/// The hosts behind a device for which something waits that may leave now: for whoever wakes its agent. Beside each
+/// stands a digest of what it is to have, so that another change for the same host is told from the one before.
 pub(crate) fn waiting(
     rows: &impl Rows,
     device: &Device,
     now: Timestamp,
     grace: u64,
-) -> Result<Vec<HostId>, Problem> {
+) -> Result<Vec<(HostId, [u8; 32])>, Problem> {
     let fresh = device.lifecycle == Lifecycle::Active
         && crate::release::standing(rows, device, now)?.is_ok();
     let mut waiting = Vec::new();
@@ -536,7 +537,7 @@ pub(crate) fn waiting(
             Need::Give => fresh || plan.clone().only_removing().removes(),
         };
         if needed {
-            waiting.push(plan.host.id.clone());
+            waiting.push((plan.host.id.clone(), plan.digest()));
         }
     }
     Ok(waiting)

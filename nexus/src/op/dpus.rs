@@ -1,6 +1,6 @@
 //! DPUs: what people see of them and do to them, and what wakes them.
 
-use assay_api::id::{DemandId, DeviceId, KeyId, LeaseId};
+use assay_api::id::{DemandId, DeviceId, HostId, KeyId, LeaseId};
 use assay_api::jose::Jwk;
 use assay_api::routes::On;
 use assay_api::types::*;
@@ -259,7 +259,8 @@ fn to_do(rows: &impl Rows, row: Row, now: Timestamp, grace: u64) -> Result<Wake,
     let wipe = !active
         || (matches!(row.attestation, State::Failed | State::Quarantined)
             && matches!(row.effects, Effects::Done));
-    let manifests = manifest::waiting(rows, &row, now, grace)?;
+    let waiting = manifest::waiting(rows, &row, now, grace)?;
+    let manifests = waiting.iter().map(|(host, _)| host.clone()).collect();
     let wipe_leases = leases::to_wipe(rows, &row.id, now)?;
     let leases = fresh && leases::wait(rows, &row.id, now)?;
     let mut wake = Wake {
@@ -270,24 +271,19 @@ fn to_do(rows: &impl Rows, row: Row, now: Timestamp, grace: u64) -> Result<Wake,
         wipe,
         wipe_leases,
     };
-    wake.cursor = cursor(&wake);
+    wake.cursor = cursor(&wake, &waiting);
     Ok(wake)
 }
 
 /// The same for the same things to do; 53 bits, which every JSON reader keeps.
-fn cursor(wake: &Wake) -> u64 {
+fn cursor(wake: &Wake, waiting: &[(HostId, [u8; 32])]) -> u64 {
     let text = |ids: Vec<&str>| ids.join(",");
     let parts = [
         wake.attest_now
             .as_ref()
             .map_or("", DemandId::as_str)
             .to_owned(),
-        text(
-            wake.manifests
-                .iter()
-                .map(assay_api::id::HostId::as_str)
-                .collect(),
-        ),
+        format!("{waiting:?}"),
         text(wake.wipe_leases.iter().map(LeaseId::as_str).collect()),
         format!("{}{}", wake.leases, wake.wipe),
     ];

@@ -143,8 +143,6 @@ crate::trust_row! {
             sequence: u64,
             /// SHA-256 of what it makes the host trust: see `crate::manifest::Content`.
             content: [u8; 32],
-            /// That content, as canonical bytes, to know later what would be added and what only removed.
-            body: Vec<u8>,
             /// The signed manifest.
             signed: Vec<u8>,
             /// Its end.

@@ -77,7 +77,22 @@ fn await_login(
     mut wanted: impl FnMut() -> bool,
 ) -> Duration {
     until(what, most, &mut wanted, || {
-        lab.logs(&[&device.agent.tail(), &host.host.tail()])
+        let shown = lab
+            .admin
+            .must::<call::show_host>(Some(&host.id.to_string()), &Empty {});
+        let entries = log::entries(&log::export(&lab.admin));
+        let last: Vec<String> = entries
+            .iter()
+            .rev()
+            .take(12)
+            .map(|e| format!("{e:?}\n"))
+            .collect();
+        lab.logs(&[
+            &device.agent.tail(),
+            &host.host.tail(),
+            &format!("{shown:?}\n"),
+            &last.concat(),
+        ])
     })
 }
 
@@ -350,11 +365,13 @@ fn i1_a_stale_proof_releases_nothing_but_to_a_bypass_that_is_audited() {
         .find(|e| e.event == "gate.bypass")
         .expect("the bypass is in the log");
     assert_eq!(bypass.reason.as_deref(), Some(why));
-    assert!(
-        entries
-            .iter()
-            .any(|e| e.event == "certificate.sign" && e.decision == Decision::Bypassed)
-    );
+    assert_eq!(bypass.decision, Decision::Bypassed);
+    let by_it = |e: &&assay_api::log::Entry| {
+        e.event == "certificate.sign"
+            && e.decision == Decision::Allowed
+            && e.details.keys().any(|k| k.starts_with("bypass"))
+    };
+    assert_eq!(entries.iter().filter(by_it).count(), 1);
     let tried = |e: &&assay_api::log::Entry| {
         e.actor.id == boss.joined.operator_id.to_string() && e.decision == Decision::Denied
     };
