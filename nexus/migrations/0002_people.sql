@@ -40,6 +40,7 @@ CREATE TABLE invite (
 ) STRICT, WITHOUT ROWID;
 CREATE INDEX invite_tenant ON invite (tenant);
 CREATE INDEX invite_token ON invite (token);
+CREATE INDEX invite_by ON invite (by);
 
 CREATE TABLE grant_row (
     id        TEXT NOT NULL PRIMARY KEY,

@@ -94,6 +94,7 @@ CREATE TABLE certificate (
 CREATE INDEX certificate_tenant ON certificate (tenant);
 CREATE INDEX certificate_ca ON certificate (ca);
 CREATE INDEX certificate_device ON certificate (device);
+CREATE INDEX certificate_operator ON certificate (operator);
 CREATE INDEX certificate_request ON certificate (request);
 
 -- What a host last reported of its manifest: the reporter's word, which decides nothing.

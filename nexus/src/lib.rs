@@ -2,6 +2,7 @@
 
 pub mod anchors;
 pub mod app;
+pub mod bootstrap;
 pub mod clock;
 pub mod config;
 mod delivery;
@@ -20,6 +21,8 @@ pub mod serve;
 mod ssh;
 pub mod start;
 pub mod store;
+#[cfg(test)]
+pub(crate) mod testing;
 mod verdict;
 pub mod verifier;
 pub mod wake;

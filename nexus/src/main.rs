@@ -14,7 +14,7 @@ use assay_nexus::config::{Config, Level};
 use assay_nexus::keys::forbid_dumps;
 use assay_nexus::random::OsRandom;
 use assay_nexus::store::{EntryDraft, Store};
-use assay_nexus::{serve, start};
+use assay_nexus::{bootstrap, serve, start};
 use clap::{Parser, Subcommand};
 use sd_notify::NotifyState;
 use tokio::signal::unix::{SignalKind, signal};
@@ -97,9 +97,9 @@ fn run(arguments: &Arguments) -> anyhow::Result<()> {
             Ok(())
         }
         Command::Recover { reason } => {
-            let entry = local("bootstrap.recover", reason)?;
+            let entry = local("operator.recover", reason)?;
             let app = start::app(config.clone(), open(&config)?, Arc::new(OsRandom))?;
-            let path = start::bootstrap(&app, Some(entry))?.context("no token was made")?;
+            let path = bootstrap::recover(&app, entry)?;
             println!("one token, one hour: {}", path.display());
             Ok(())
         }
@@ -145,7 +145,7 @@ fn serve_until_told(config: Config) -> anyhow::Result<()> {
         open(&config)?,
         Arc::new(OsRandom),
     )?);
-    if let Some(path) = start::bootstrap(&app, None)? {
+    if let Some(path) = bootstrap::ensure(&app)? {
         // For whoever starts it by hand; the token itself is in the file only.
         eprintln!(
             "no admin yet: within an hour run `assay bootstrap {}`",

@@ -8,7 +8,6 @@ use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use assay_api::token as wire;
 use assay_attest::standing::StaleAfter;
 use assay_checks::AwsLc;
 
@@ -20,21 +19,15 @@ use crate::delivery;
 use crate::http::tls::{Identity, TlsFault};
 use crate::keys::{KeyFault, Master, MasterSource};
 use crate::metrics::Metrics;
-use crate::op::join::{DOOR, FIRST, RECOVER};
 use crate::op::system::RESULT;
 use crate::policy::{BadPolicy, Policy};
 use crate::random::Random;
 use crate::refusals::Refusals;
-use crate::store::people::{Door, DoorState};
 use crate::store::replay::MemoryReplay;
 use crate::store::signing_key::{self, KeyAlgorithm};
-use crate::store::token::{self, Token, TokenKind, TokenState};
-use crate::store::{EntryDraft, Rows, Store, StoreFault, StoreOptions, Writes};
+use crate::store::{EntryDraft, Store, StoreFault, StoreOptions};
 use crate::verifier::Verifier;
 use crate::wake::WakeHub;
-
-/// How long a bootstrap token stands, in milliseconds.
-const BOOTSTRAP_LIFE: u64 = 3_600_000;
 
 /// The nexus does not start.
 #[derive(Debug, thiserror::Error)]
@@ -181,57 +174,8 @@ pub fn app(config: Config, store: Store, random: Arc<dyn Random>) -> Result<App,
     })
 }
 
-/// As long as there was no admin: a fresh one-time token in a 0600 file, whose path is given back; the ones before are void.
-/// `recover` makes one although there was: the last key is lost, and root at this machine says so.
-///
-/// # Errors
-/// [`StartFault`].
-pub fn bootstrap(app: &App, recover: Option<EntryDraft>) -> Result<Option<PathBuf>, StartFault> {
-    let door: Option<Door> = app.store.read_now(|r| r.get(DOOR))?;
-    if recover.is_none() && door.is_some_and(|d| d.state == DoorState::Shut) {
-        return Ok(None);
-    }
-    let subject = if recover.is_some() { RECOVER } else { FIRST };
-    let entry = recover.unwrap_or_else(|| EntryDraft::system("bootstrap.token", "start"));
-    let secret = app.store.write_blocking(move |tx| {
-        let old: Vec<Token> = tx.find("tenant", "")?;
-        let old = old
-            .into_iter()
-            .filter(|t| t.kind == TokenKind::Bootstrap && t.state == TokenState::Open);
-        let fresh = tx.get::<Door>(DOOR)?.is_none();
-        let expires = tx.now().plus_millis(BOOTSTRAP_LIFE);
-        tx.change(entry, |c| {
-            for mut token in old {
-                token.state = TokenState::Void;
-                c.update(&token)?;
-            }
-            if fresh {
-                c.insert(&Door {
-                    name: DOOR.into(),
-                    state: DoorState::Open,
-                })?;
-            }
-            token::issue(c, TokenKind::Bootstrap, "", subject, expires)
-        })
-    })?;
-    let path = app.config.bootstrap_file();
-    let wrong = |why: String| StartFault::Bootstrap {
-        path: path.clone(),
-        why,
-    };
-    let url = app
-        .config
-        .public_url()
-        .cloned()
-        .ok_or_else(|| wrong("there is no public URL".into()))?;
-    let token = wire::Token::new(wire::TokenKind::Bootstrap, secret, url, app.tls.nexus_id());
-    let text = token.map_err(|e| wrong(e.to_string()))?.expose();
-    write_private(&path, text.as_bytes()).map_err(|e| wrong(e.to_string()))?;
-    Ok(Some(path))
-}
-
 /// Writes a 0600 file, whole or not at all.
-fn write_private(path: &Path, bytes: &[u8]) -> std::io::Result<()> {
+pub(crate) fn write_private(path: &Path, bytes: &[u8]) -> std::io::Result<()> {
     let fresh = path.with_extension("new");
     let _ = std::fs::remove_file(&fresh);
     let mut file = OpenOptions::new()
@@ -241,5 +185,7 @@ fn write_private(path: &Path, bytes: &[u8]) -> std::io::Result<()> {
         .open(&fresh)?;
     file.write_all(bytes)?;
     file.sync_all()?;
-    std::fs::rename(&fresh, path)
+    std::fs::rename(&fresh, path)?;
+    let directory = path.parent().filter(|d| !d.as_os_str().is_empty());
+    std::fs::File::open(directory.unwrap_or(Path::new(".")))?.sync_all()
 }

@@ -1,158 +1,213 @@
-//! Grants.
-
-use std::collections::BTreeSet;
+//! Grants: this operator, this SSH CA, this host (or every host behind a DPU), these logins, until then.
 
 use assay_api::id::{DeviceId, GrantId, HostId, OperatorId, SshCaId};
 use assay_api::routes::On;
-use assay_api::types::{Grant, GrantCreate, Grants, InTenant, PersonRole, Reason, Time};
+use assay_api::types::*;
 use assay_attest::time::Timestamp;
 
 use super::caller::Caller;
-use super::ctx::{Changed, Ctx, Shown};
-use super::target::{Found, Target, find, word};
+use super::ctx::{Act, Changed, Ctx, Shown};
+use super::people::note;
+use super::ssh_cas::paired;
+use super::target::{Found, Target, find};
 use super::words;
 use crate::problem::{Fault, Problem};
-use crate::store::Rows;
-use crate::store::people::{GrantRow, GrantState};
+use crate::ssh::ca;
+use crate::store::people::{GrantRow, GrantState, OperatorRow};
+use crate::store::ssh::{CertificateRow, HostRow};
+use crate::store::{Rows, Writes};
 
-/// The longest that a grant lasts, in milliseconds.
-const MOST: u64 = 366 * 86_400_000;
+/// The longest grant, in milliseconds: a year with its leap day.
+const MAX_MILLIS: u64 = 366 * 86_400_000;
 
 pub(crate) async fn create_grant(ctx: Ctx, ask: GrantCreate) -> Result<Changed<Grant>, Problem> {
     let logins = logins(&ask.logins)?;
-    let id = GrantId::from_random(&ctx.app.random.bytes()?);
-    let whose = ctx
-        .app
-        .store
-        .read_now(|rows| find(rows, &ctx.caller, On::Operator, ask.operator.as_str()))?;
-    let tenant = whose.tenant.as_ref().map(ToString::to_string);
-    ctx.change(Target::Tenant(tenant), move |tx, act| {
-        let tenant = act.target.tenant()?.clone();
-        let within = |on: On, name: &str| -> Result<String, Problem> {
-            let found = find(tx, &act.caller, on, name)?;
-            let inside = found.tenant.as_ref() == Some(&tenant);
-            inside
-                .then_some(found.id)
-                .ok_or_else(|| Fault::NotFound { what: word(on) }.into())
-        };
-        let lost = |_| Problem::from(Fault::Internal);
-        let operator =
-            OperatorId::parse(&within(On::Operator, ask.operator.as_str())?).map_err(lost)?;
-        let ssh_ca = SshCaId::parse(&within(On::SshCa, &ask.ssh_ca)?).map_err(lost)?;
-        let (host, dpu) = match (&ask.host, &ask.dpu) {
-            (Some(host), None) => (
-                Some(HostId::parse(&within(On::Host, host)?).map_err(lost)?),
-                None,
-            ),
-            (None, Some(dpu)) => (
-                None,
-                Some(DeviceId::parse(&within(On::Device, dpu)?).map_err(lost)?),
-            ),
-            _ => return Err(value("`host` and `dpu`", "name exactly one of them")),
-        };
-        let expires = ask.expires_at.0;
-        if expires <= act.now || expires > act.now.plus_millis(MOST) {
-            return Err(value(
-                "`expires_at`",
-                "it lies in the future, at most a year away",
-            ));
+    let place = match (&ask.host, &ask.dpu) {
+        (Some(host), None) => (On::Host, host.clone()),
+        (None, Some(dpu)) => (On::Device, dpu.clone()),
+        _ => {
+            let why = "name exactly one of `host` and `dpu`".to_owned();
+            return Err(Fault::Value {
+                what: "the grant",
+                why,
+            }
+            .into());
         }
+    };
+    let id = GrantId::from_random(&ctx.app.random.bytes()?);
+    ctx.change(Target::Tenant(None), move |tx, act| {
+        until(ask.expires_at.0, act.now)?;
+        let operator = find(tx, &act.caller, On::Operator, ask.operator.as_str())?;
+        let ssh_ca = find(tx, &act.caller, On::SshCa, &ask.ssh_ca)?;
+        let there = find(tx, &act.caller, place.0, &place.1)?;
+        // A super:admin knows of all tenants; a grant still lies in one.
+        let tenant = ssh_ca.tenant()?.clone();
+        for found in [&operator, &there] {
+            if found.tenant.as_ref() != Some(&tenant) {
+                let what = "operator, ssh ca and host or dpu";
+                let why = "they don't belong to one tenant".to_owned();
+                return Err(Fault::Value { what, why }.into());
+            }
+        }
+        let host = (there.on == On::Host)
+            .then(|| paired(tx, &there))
+            .transpose()?;
+        let broken = |what| Problem::from(Fault::Internal).step(what);
         let row = GrantRow {
             id,
             tenant,
-            operator,
-            ssh_ca,
-            host,
-            dpu,
-            logins,
-            expires,
+            operator: ask.operator,
+            ssh_ca: SshCaId::parse(&ssh_ca.id).map_err(|_| broken("ssh_ca.id"))?,
+            dpu: match host {
+                Some(_) => None,
+                None => Some(DeviceId::parse(&there.id).map_err(|_| broken("dpu.id"))?),
+            },
+            host: host.map(|h| h.id),
+            logins: logins.join(","),
+            expires: ask.expires_at.0,
             state: GrantState::Active,
         };
         let entry = act
             .entry()
+            .tenant(row.tenant.as_str())
             .target(row.id.as_str())
             .detail("operator", row.operator.as_str())
             .detail("ssh_ca", row.ssh_ca.as_str())
-            .detail(
-                "on",
-                row.host
-                    .as_ref()
-                    .map(HostId::as_str)
-                    .or(row.dpu.as_ref().map(DeviceId::as_str))
-                    .unwrap_or_default(),
-            )
+            .detail("on", there.id.clone())
             .detail("logins", row.logins.clone())
-            .detail("expires", ask.expires_at.to_string());
+            .detail("until", ask.expires_at.to_string());
         tx.change(entry, |c| c.insert(&row))?;
         Ok(shown(row, act.now))
     })
     .await
 }
 
-fn value(what: &'static str, why: &str) -> Problem {
-    Fault::Value {
-        what,
-        why: why.into(),
-    }
-    .into()
-}
-
-/// 1 to 16 logins, each once.
-fn logins(asked: &[String]) -> Result<String, Problem> {
-    let logins = asked
-        .iter()
-        .map(|l| words::login(l))
-        .collect::<Result<BTreeSet<_>, _>>()?;
-    if logins.is_empty() || logins.len() > 16 || logins.len() != asked.len() {
-        return Err(value("`logins`", "name 1 to 16, each once"));
-    }
-    Ok(logins.into_iter().collect::<Vec<_>>().join(","))
-}
-
-/// Operators see their own.
+/// Operators see their own, admins those of their tenant.
 pub(crate) async fn list_grants(ctx: Ctx, ask: InTenant) -> Result<Shown<Grants>, Problem> {
     let limit = words::limit(ask.limit)?;
-    ctx.read_long(Target::Tenant(ask.tenant), move |rows, act| {
+    ctx.read_long(Target::Tenant(ask.tenant.clone()), move |rows, act| {
         let person = act.caller.person()?;
-        let filter = match (person.role, &act.target.tenant) {
-            (PersonRole::Operator, _) => Some(("operator", person.id.as_str())),
-            (_, Some(tenant)) => Some(("tenant", tenant.as_str())),
-            (_, None) => None,
+        let filter = match person.role {
+            PersonRole::Operator => Some(("operator", person.id.as_str())),
+            PersonRole::TenantAdmin | PersonRole::SuperAdmin => {
+                act.target.tenant.as_ref().map(|t| ("tenant", t.as_str()))
+            }
         };
         let page: Vec<GrantRow> = rows.page(filter, ask.after.as_deref(), limit)?;
-        let next = words::next(&page, limit, |row| row.id.to_string());
+        let next = words::next(&page, limit, |g| g.id.to_string());
         let items = page.into_iter().map(|row| shown(row, act.now)).collect();
         Ok(Grants { items, next })
     })
     .await
 }
 
+/// Takes a grant back, and revokes what was signed under it and no other grant covers.
 pub(crate) async fn revoke_grant(ctx: Ctx, ask: Reason) -> Result<Changed<Grant>, Problem> {
     let reason = words::reason(&ask.reason)?;
-    ctx.revoke(Target::Route, move |tx, act| {
-        let id = GrantId::parse(&act.target.id).map_err(|_| Fault::NotFound { what: "grant" })?;
-        let mut row: GrantRow = tx.get(&id)?.ok_or(Fault::NotFound { what: "grant" })?;
-        if row.state == GrantState::Revoked {
-            return Err(Fault::Conflict {
-                why: "the grant is revoked already".into(),
+    let app = ctx.app.clone();
+    let done = ctx
+        .revoke(Target::Route, move |tx, act| {
+            let mut row = target(tx, act)?;
+            if row.state == GrantState::Revoked {
+                let why = "this grant is revoked already".to_owned();
+                return Err(Fault::Conflict { why }.into());
             }
-            .into());
+            row.state = GrantState::Revoked;
+            let devices = tx.change::<_, Problem>(act.entry().reason(reason.clone()), |c| {
+                c.update(&row)?;
+                let role = c.get::<OperatorRow>(&row.operator)?.map(|o| o.role);
+                let revoked = ca::revoke_of_person(c, &row.operator, &reason, |certificate, c| {
+                    Ok::<_, Problem>(
+                        role == Some(PersonRole::Operator)
+                            && certificate.ca == row.ssh_ca
+                            && !still_covered(c, &row.operator, certificate, c.now())?,
+                    )
+                })?;
+                note(c.entry(), 0, &revoked.certificates);
+                Ok(revoked.devices)
+            })?;
+            Ok((shown(row, act.now), devices))
+        })
+        .await?;
+    done.get().1.iter().for_each(|device| app.wake.ring(device));
+    Ok(done.map(|(shown, _)| shown))
+}
+
+/// Whether grants cover every `<login>@<host>` of a certificate.
+fn still_covered(
+    rows: &impl Rows,
+    operator: &OperatorId,
+    certificate: &CertificateRow,
+    now: Timestamp,
+) -> Result<bool, Problem> {
+    for principal in certificate.principals.iter() {
+        let Some((login, host)) = principal.split_once('@') else {
+            return Ok(false);
+        };
+        let Some(host) = HostId::parse(host)
+            .ok()
+            .map(|id| rows.get::<HostRow>(&id))
+            .transpose()?
+            .flatten()
+        else {
+            return Ok(false);
+        };
+        if !covers(
+            rows,
+            operator,
+            &certificate.ca,
+            &host.id,
+            &host.device,
+            login,
+            now,
+        )? {
+            return Ok(false);
         }
-        row.state = GrantState::Revoked;
-        let entry = act
-            .entry()
-            .reason(reason.clone())
-            .detail("operator", row.operator.as_str());
-        tx.change(entry, |c| c.update(&row))?;
-        Ok(shown(row, act.now))
-    })
-    .await
+    }
+    Ok(true)
+}
+
+fn target(rows: &impl Rows, act: &Act<'_>) -> Result<GrantRow, Problem> {
+    let none = || Fault::NotFound { what: "grant" };
+    let id = GrantId::parse(&act.target.id).map_err(|_| none())?;
+    Ok(rows.get(&id)?.ok_or_else(none)?)
+}
+
+fn logins(asked: &[String]) -> Result<Vec<String>, Problem> {
+    if !(1..=16).contains(&asked.len()) {
+        let why = "give 1 to 16".to_owned();
+        return Err(Fault::Value {
+            what: "`logins`",
+            why,
+        }
+        .into());
+    }
+    let mut logins = asked
+        .iter()
+        .map(|l| words::login(l))
+        .collect::<Result<Vec<_>, _>>()?;
+    logins.sort_unstable();
+    logins.dedup();
+    Ok(logins)
+}
+
+fn until(expires: Timestamp, now: Timestamp) -> Result<(), Problem> {
+    let why = match expires.millis_since(now) {
+        None | Some(0) => "it lies in the past",
+        Some(ahead) if ahead > MAX_MILLIS => "it lies over a year ahead",
+        Some(_) => return Ok(()),
+    };
+    Err(Fault::Value {
+        what: "`expires_at`",
+        why: why.to_owned(),
+    }
+    .into())
 }
 
 fn shown(row: GrantRow, now: Timestamp) -> Grant {
     let state = match row.state {
         GrantState::Revoked => "revoked",
-        GrantState::Active if now < row.expires => "active",
+        GrantState::Active if is_active(&row, now) => "active",
         GrantState::Active => "expired",
     };
     Grant {
@@ -162,9 +217,9 @@ fn shown(row: GrantRow, now: Timestamp) -> Grant {
         ssh_ca_id: row.ssh_ca,
         host_id: row.host,
         dpu_id: row.dpu,
-        logins: row.logins.split(',').map(Into::into).collect(),
+        logins: row.logins.split(',').map(str::to_owned).collect(),
         expires_at: Time(row.expires),
-        state: state.into(),
+        state: state.to_owned(),
     }
 }
 
@@ -219,3 +274,7 @@ pub(crate) fn covers(
         is_active(g, now) && g.ssh_ca == *ssh_ca && there && g.logins.split(',').any(|l| l == login)
     }))
 }
+
+#[cfg(test)]
+#[path = "grants_tests.rs"]
+mod tests;

@@ -1,323 +1,191 @@
-//! Joining, in two calls: the first admin by a bootstrap token, everybody else by an invite.
+//! Joining: how a person's first key becomes theirs, by a bootstrap token or an invite, in two calls.
 //!
-//! The new key signs purpose, server, challenge and key ([`challenge_bytes`]); the token is spent in the transaction that creates the
-//! person, so exactly one of several attempts wins and a failed one burns nothing. Whatever is wrong about token,
-//! challenge or signature is one `auth.failed`, after one signature check.
+//! Everything about token, challenge and signature is looked at before the transaction, so that what nobody can vouch for
+//! writes nothing; and again inside it, where the token is spent. All refusals are one `auth.failed`.
 
-use assay_api::id::{ChallengeId, KeyId, OperatorId};
+use assay_api::id::{ChallengeId, InviteId, KeyId, OperatorId};
 use assay_api::join::challenge_bytes;
-use assay_api::types::{B64, JoinBegin, JoinChallenge, JoinComplete, Joined, PersonRole, Time};
+use assay_api::types::*;
 use assay_attest::time::Timestamp;
-use rusqlite::{OptionalExtension, params};
+use zeroize::Zeroizing;
 
 use super::caller::{NewKey, refused, tenant_is_active};
-use super::ctx::{Changed, Ctx};
+use super::ctx::{Act, Changed, Ctx};
 use super::target::Target;
 use super::words;
+use crate::bootstrap;
 use crate::problem::{Fault, Problem};
+use crate::store::challenge::{self, Challenge};
 use crate::store::people::{
     Door, DoorState, InviteRow, KeyState, OperatorKey, OperatorRow, OperatorState, RequestAlgorithm,
 };
 use crate::store::token::{self, Token, TokenFault, TokenKind};
-use crate::store::{AsSql, Change, Rows, StoreFault, Tx, Writes};
+use crate::store::{Rows, Tx};
 
-/// How long a challenge stands, in milliseconds.
-const LIFETIME: u64 = 300_000;
-
-/// How many challenges one token may have at a time.
-const PER_TOKEN: i64 = 8;
-
-/// The one door's name.
-pub(crate) const DOOR: &str = "bootstrap";
-
-/// What a bootstrap token is for: the first admin, through the door.
-pub(crate) const FIRST: &str = "first";
-
-/// What a bootstrap token is for: another admin, since the last key was lost (`assay-nexus recover`).
-pub(crate) const RECOVER: &str = "recover";
+/// Who a token makes.
+struct Newcomer {
+    role: PersonRole,
+    tenant: Option<assay_api::id::TenantId>,
+    /// Where the token fixes it.
+    name: Option<String>,
+}
 
 pub(crate) async fn begin_join(
     ctx: Ctx,
     ask: JoinBegin,
 ) -> Result<Changed<JoinChallenge>, Problem> {
-    let secret = secret(&ask.secret.0)?;
+    let key = ctx.caller.new_key()?.clone();
+    let secret = secret(&ask.secret)?;
+    let now = ctx.now;
     ctx.app
         .store
-        .read_now(|rows| look(rows, &secret, ctx.now))?;
+        .read_now(|rows| open_token(rows, &secret, &key, now).map(drop))?;
     let id = ChallengeId::from_random(&ctx.app.random.bytes()?);
-    let value: [u8; 32] = ctx.app.random.bytes()?;
+    let value = ctx.app.random.bytes::<32>()?;
     ctx.change(Target::Route, move |tx, act| {
-        let token = look(tx, &secret, act.now)?;
-        let key = act.caller.new_key()?;
-        let expires = act.now.plus_millis(LIFETIME);
-        keep(tx, &id, &token, key, &value, expires)?;
-        tx.audit(
-            act.entry()
-                .target(id.as_str())
-                .detail("purpose", token.kind.as_str()),
-        )?;
+        let (token, newcomer) = open_token(tx, &secret, &key, act.now)?;
+        let challenge = Challenge {
+            id,
+            kind: token.kind,
+            token: token.id,
+            thumbprint: *key.thumbprint.as_bytes(),
+            value,
+            expires: act.now.plus_millis(challenge::LIFETIME),
+        };
+        if !challenge::keep(tx, &challenge)? {
+            return Err(Fault::Rate.into());
+        }
+        let mut entry = act.entry().detail("purpose", purpose(token.kind));
+        entry.tenant = newcomer.tenant.map(|t| t.to_string());
+        tx.audit(entry)?;
         Ok(JoinChallenge {
-            challenge_id: id,
-            challenge: B64(value.into()),
-            purpose: token.kind.as_str().into(),
-            expires_at: Time(expires),
+            challenge_id: challenge.id,
+            challenge: B64(value.to_vec()),
+            purpose: purpose(token.kind).to_owned(),
+            expires_at: Time(challenge.expires),
         })
     })
     .await
 }
 
 pub(crate) async fn complete_join(ctx: Ctx, ask: JoinComplete) -> Result<Changed<Joined>, Problem> {
-    let label = words::words("`label`", ask.label.as_deref().unwrap_or("key"), 64)?;
+    let key = ctx.caller.new_key()?.clone();
     let name = ask
         .name
         .as_deref()
         .map(|n| words::words("`name`", n, 128))
         .transpose()?;
-    let secret = secret(&ask.secret.0)?;
-    let key = ctx.caller.new_key()?.clone();
-    let (known, challenge) = ctx.app.store.read_now(|rows| {
+    let label = words::words("`label`", ask.label.as_deref().unwrap_or("first key"), 64)?;
+    let secret = secret(&ask.secret)?;
+    let thumbprint = *key.thumbprint.as_bytes();
+    let now = ctx.now;
+    let (kind, challenge) = ctx.app.store.read_now(|rows| {
+        let (token, _) = open_token(rows, &secret, &key, now)?;
+        let challenge = challenge::look(rows, &ask.challenge_id, &token, &thumbprint, now)?;
         Ok::<_, Problem>((
-            look(rows, &secret, ctx.now),
-            challenge(rows, &ask.challenge_id)?,
+            token.kind,
+            challenge.ok_or_else(|| refused("challenge.unknown"))?,
         ))
     })?;
-    let purpose = known.as_ref().map_or("invite", |token| token.kind.as_str());
-    let value = challenge.as_ref().map_or([0; 32], |c| c.value);
-    let message = challenge_bytes(
-        purpose,
-        &ctx.app.tls.nexus_id(),
-        &value,
-        key.thumbprint.as_bytes(),
+    let signed = challenge_bytes(
+        purpose(kind),
+        &ctx.app.nexus_id,
+        &challenge.value,
+        &thumbprint,
     );
-    let signed = <[u8; 64]>::try_from(ask.signature.0.as_slice())
-        .is_ok_and(|signature| key.jwk.check(&ctx.app.checks, &message, &signature).is_ok());
-    known?;
-    if !signed {
-        return Err(refused("join.signature"));
-    }
-    let random = (ctx.app.random.bytes::<16>()?, ctx.app.random.bytes::<16>()?);
-    let bootstrap_file = ctx.app.config.bootstrap_file();
+    key.jwk
+        .check(&ctx.app.checks, &signed, &ask.signature.0)
+        .map_err(|_| refused("challenge.signature"))?;
+    let operator = OperatorId::from_random(&ctx.app.random.bytes()?);
+    let key_id = KeyId::from_random(&ctx.app.random.bytes()?);
+    let app = ctx.app.clone();
     let joined = ctx
         .change(Target::Route, move |tx, act| {
-            let challenge = take(tx, &ask.challenge_id, act.now)?;
-            let token = look(tx, &secret, act.now)?;
-            if challenge.token != token.id
-                || challenge.thumbprint != *key.thumbprint.as_bytes()
-                || challenge.value != value
-            {
-                return Err(refused("join.challenge"));
+            let (_, newcomer) = open_token(tx, &secret, &key, act.now)?;
+            if !challenge::spend(tx, &challenge)? {
+                return Err(refused("challenge.unknown"));
             }
-            let person = person(
-                tx,
-                &token,
-                name,
-                OperatorId::from_random(&random.0),
-                act.now,
-            )?;
-            let row = key_row(
-                &key,
-                &person.id,
-                KeyId::from_random(&random.1),
-                label,
-                act.now,
-            )?;
-            let mut entry = act.entry().target(person.id.as_str());
-            entry.tenant = person.tenant.as_ref().map(ToString::to_string);
-            let entry = entry
-                .detail("name", person.name.clone())
-                .detail("role", person.role.as_str())
-                .detail("key", row.id.as_str())
-                .detail("thumbprint", key.thumbprint.to_string())
-                .detail("by", format!("{}/{}", token.kind.as_str(), token.subject));
-            tx.change(entry, |c| {
-                token::spend(c, token.kind, &secret).map_err(wrong)?;
-                c.insert(&person)?;
-                c.insert(&row)?;
-                if token.kind == TokenKind::Bootstrap {
-                    shut(c)?;
-                }
-                Ok::<_, Problem>(())
+            let why = || "give the name of the first admin".to_owned();
+            let name = newcomer.name.or(name).ok_or_else(|| Fault::Value {
+                what: "`name`",
+                why: why(),
             })?;
-            let OperatorRow {
-                id,
-                role,
-                tenant,
+            let person = OperatorRow {
+                id: operator,
                 name,
-                ..
-            } = person;
+                role: newcomer.role,
+                tenant: newcomer.tenant,
+                state: OperatorState::Active,
+                created: act.now,
+            };
+            let key = key_row(key_id, &person, &key, label, act.now)?;
+            create(tx, act, kind, &secret, &person, &key)?;
             Ok(Joined {
-                operator_id: id,
-                key_id: row.id,
-                role,
-                tenant_id: tenant,
-                name,
+                operator_id: person.id,
+                key_id: key.id,
+                role: person.role,
+                tenant_id: person.tenant,
+                name: person.name,
             })
         })
         .await?;
-    if joined.get().role == PersonRole::SuperAdmin {
-        // Spent, so worth nothing; it is only tidy.
-        let _ = std::fs::remove_file(bootstrap_file);
+    if kind == TokenKind::Bootstrap {
+        let gone = tokio::task::spawn_blocking(move || bootstrap::forget_file(&app));
+        if !matches!(gone.await, Ok(Ok(()))) {
+            tracing::warn!("the file of the spent token could not be looked after");
+        }
     }
     Ok(joined)
 }
 
-fn secret(bytes: &[u8]) -> Result<zeroize::Zeroizing<[u8; 32]>, Problem> {
-    <[u8; 32]>::try_from(bytes)
-        .map(zeroize::Zeroizing::new)
-        .map_err(|_| refused("token.unknown"))
-}
-
-fn wrong(fault: TokenFault) -> Problem {
-    match fault {
-        TokenFault::Store(fault) => fault.into(),
-        other => Problem::from(Fault::Auth).step(other.code()),
-    }
-}
-
-/// The open token of either kind with this secret.
-fn look(rows: &impl Rows, secret: &[u8; 32], now: Timestamp) -> Result<Token, Problem> {
-    match token::look(rows, TokenKind::Invite, secret, now) {
-        Err(TokenFault::Unknown) => token::look(rows, TokenKind::Bootstrap, secret, now),
-        other => other,
-    }
-    .map_err(wrong)
-}
-
-struct Challenge {
-    token: [u8; 16],
-    thumbprint: [u8; 32],
-    value: [u8; 32],
-    expires: i64,
-}
-
-fn challenge(rows: &impl Rows, id: &ChallengeId) -> Result<Option<Challenge>, StoreFault> {
-    let sql = "SELECT token, thumbprint, value, expires FROM join_challenge WHERE id = ?1";
-    Ok(rows
-        .sql()
-        .prepare_cached(sql)?
-        .query_row(params![id.as_str()], |row| {
-            Ok(Challenge {
-                token: row.get(0)?,
-                thumbprint: row.get(1)?,
-                value: row.get(2)?,
-                expires: row.get(3)?,
-            })
-        })
-        .optional()?)
-}
-
-/// Takes a challenge out of the store: it is answered once.
-fn take(tx: &Tx<'_>, id: &ChallengeId, now: Timestamp) -> Result<Challenge, Problem> {
-    let found = challenge(tx, id)?.ok_or_else(|| refused("join.challenge"))?;
-    let sql = "DELETE FROM join_challenge WHERE id = ?1";
-    tx.sql()
-        .prepare_cached(sql)
-        .and_then(|mut s| s.execute(params![id.as_str()]))
-        .map_err(StoreFault::from)?;
-    if u64::try_from(found.expires).is_ok_and(|end| now < Timestamp::from_millis(end)) {
-        Ok(found)
-    } else {
-        Err(refused("join.expired"))
-    }
-}
-
-/// Keeps the one challenge of this token and key, and forgets those of the past.
-fn keep(
-    tx: &Tx<'_>,
-    id: &ChallengeId,
-    token: &Token,
-    key: &NewKey,
-    value: &[u8; 32],
-    expires: Timestamp,
+/// Person, key, spent token and shut door: one change.
+fn create(
+    tx: &mut Tx<'_>,
+    act: &Act<'_>,
+    kind: TokenKind,
+    secret: &[u8; 32],
+    person: &OperatorRow,
+    key: &OperatorKey,
 ) -> Result<(), Problem> {
-    let run = || -> Result<bool, StoreFault> {
-        let sql = tx.sql();
-        sql.prepare_cached("DELETE FROM join_challenge WHERE expires <= ?1")?
-            .execute(params![AsSql(&tx.now())])?;
-        let thumbprint = key.thumbprint.as_bytes();
-        let others = "SELECT count(*) FROM join_challenge WHERE token = ?1 AND thumbprint <> ?2";
-        let others: i64 = sql
-            .prepare_cached(others)?
-            .query_row(params![token.id, thumbprint], |row| row.get(0))?;
-        if others >= PER_TOKEN {
-            return Ok(false);
-        }
-        let insert = "INSERT OR REPLACE INTO join_challenge (id, kind, token, thumbprint, value, expires) VALUES (?1, ?2, ?3, ?4, ?5, ?6)";
-        sql.prepare_cached(insert)?.execute(params![
-            id.as_str(),
-            token.kind.as_str(),
-            token.id,
-            thumbprint,
-            value,
-            AsSql(&expires)
-        ])?;
-        Ok(true)
-    };
-    if run()? {
-        Ok(())
-    } else {
-        Err(Fault::Rate.into())
-    }
-}
-
-/// Who joins by this token.
-fn person(
-    tx: &Tx<'_>,
-    token: &Token,
-    name: Option<String>,
-    id: OperatorId,
-    now: Timestamp,
-) -> Result<OperatorRow, Problem> {
-    let (name, role, tenant) = match token.kind {
-        TokenKind::Bootstrap => {
-            let door: Option<Door> = tx.get(DOOR)?;
-            if token.subject != RECOVER && door.is_none_or(|d| d.state != DoorState::Open) {
-                return Err(refused("door.shut"));
-            }
-            let why = || "the first admin says their name".to_owned();
-            let name = name.ok_or_else(|| Fault::Value {
-                what: "`name`",
-                why: why(),
+    let mut entry = act
+        .entry()
+        .target(person.id.as_str())
+        .detail("purpose", purpose(kind))
+        .detail("role", person.role.as_str())
+        .detail("name", person.name.clone())
+        .detail("key", key.id.as_str())
+        .detail("thumbprint", act.caller.actor().id);
+    entry.tenant = person.tenant.as_ref().map(ToString::to_string);
+    tx.change(entry, |c| {
+        let token = token::spend(c, kind, secret).map_err(token_refused)?;
+        if kind == TokenKind::Bootstrap {
+            c.entry().details.insert("token".into(), token.subject);
+            c.put(&Door {
+                name: bootstrap::DOOR.into(),
+                state: DoorState::Shut,
             })?;
-            (name, PersonRole::SuperAdmin, None)
+        } else {
+            c.entry().details.insert("invite".into(), token.subject);
         }
-        TokenKind::Invite => {
-            let invite: Option<InviteRow> = tx.find("token", &token.id)?.into_iter().next();
-            let invite = invite.ok_or_else(|| refused("invite.unknown"))?;
-            let by: Option<OperatorRow> = tx.get(&invite.by)?;
-            if by.is_none_or(|by| by.state != OperatorState::Active) {
-                return Err(refused("invite.by_inactive"));
-            }
-            if let Some(tenant) = &invite.tenant {
-                tenant_is_active(tx, tenant)?;
-            }
-            (invite.name, invite.role, invite.tenant)
-        }
-        TokenKind::Claim => return Err(refused("token.kind")),
-    };
-    Ok(OperatorRow {
-        id,
-        name,
-        role,
-        tenant,
-        state: OperatorState::Active,
-        created: now,
+        c.insert(person)?;
+        c.insert(key)?;
+        Ok(())
     })
 }
 
 fn key_row(
-    key: &NewKey,
-    operator: &OperatorId,
     id: KeyId,
+    person: &OperatorRow,
+    key: &NewKey,
     label: String,
     now: Timestamp,
 ) -> Result<OperatorKey, Problem> {
-    let (algorithm, public) = RequestAlgorithm::of(&key.jwk).ok_or(Fault::Internal)?;
-    let (thumbprint, operator) = (*key.thumbprint.as_bytes(), operator.clone());
+    let (algorithm, public) =
+        RequestAlgorithm::of(&key.jwk).ok_or_else(|| refused("key.algorithm"))?;
     Ok(OperatorKey {
         id,
-        operator,
-        thumbprint,
+        operator: person.id.clone(),
+        thumbprint: *key.thumbprint.as_bytes(),
         algorithm,
         public,
         label,
@@ -326,10 +194,90 @@ fn key_row(
     })
 }
 
-/// After the first admin, for good.
-fn shut(change: &mut Change<'_, '_>) -> Result<(), StoreFault> {
-    change.put(&Door {
-        name: DOOR.into(),
-        state: DoorState::Shut,
+/// The token with this secret, where it still lets this key in, and who it makes.
+///
+/// # Errors
+/// [`Fault::Auth`] with the exact step; the store's faults.
+fn open_token(
+    rows: &impl Rows,
+    secret: &[u8; 32],
+    key: &NewKey,
+    now: Timestamp,
+) -> Result<(Token, Newcomer), Problem> {
+    // A key is one person's, for good: who was revoked does not come back under another name.
+    let known: Vec<OperatorKey> = rows.find("thumbprint", key.thumbprint.as_bytes())?;
+    let token = match token::look(rows, TokenKind::Bootstrap, secret, now) {
+        Err(TokenFault::Unknown) => token::look(rows, TokenKind::Invite, secret, now),
+        other => other,
+    };
+    let token = token.map_err(token_refused)?;
+    if !known.is_empty() {
+        return Err(refused("key.known"));
+    }
+    let newcomer = match token.kind {
+        TokenKind::Bootstrap => first_admin(rows, &token)?,
+        TokenKind::Invite => invited(rows, &token)?,
+        TokenKind::Claim => return Err(refused("token.kind")),
+    };
+    Ok((token, newcomer))
+}
+
+fn first_admin(rows: &impl Rows, token: &Token) -> Result<Newcomer, Problem> {
+    // Only what the machine's root asked for passes a door that is shut.
+    if token.subject != bootstrap::RECOVER && !bootstrap::door_is_open(rows)? {
+        return Err(refused("door.shut"));
+    }
+    Ok(Newcomer {
+        role: PersonRole::SuperAdmin,
+        tenant: None,
+        name: None,
     })
 }
+
+/// An invite counts while whoever gave it could still give it.
+fn invited(rows: &impl Rows, token: &Token) -> Result<Newcomer, Problem> {
+    let unknown = || refused("invite.unknown");
+    let id = InviteId::parse(&token.subject).map_err(|_| unknown())?;
+    let invite: InviteRow = rows.get(&id)?.ok_or_else(unknown)?;
+    if invite.token != token.id {
+        return Err(unknown());
+    }
+    let by: OperatorRow = rows.get(&invite.by)?.ok_or_else(unknown)?;
+    if by.state != OperatorState::Active || !super::invites::may_invite(&by, &invite) {
+        return Err(refused("invite.inviter"));
+    }
+    if let Some(tenant) = &invite.tenant {
+        tenant_is_active(rows, tenant)?;
+    }
+    Ok(Newcomer {
+        role: invite.role,
+        tenant: invite.tenant,
+        name: Some(invite.name),
+    })
+}
+
+fn secret(sent: &SecretB64) -> Result<Zeroizing<[u8; 32]>, Problem> {
+    let secret = sent.0.as_slice().try_into();
+    secret
+        .map(Zeroizing::new)
+        .map_err(|_| refused("token.malformed"))
+}
+
+const fn purpose(kind: TokenKind) -> &'static str {
+    match kind {
+        TokenKind::Bootstrap => "bootstrap",
+        TokenKind::Invite => "invite",
+        TokenKind::Claim => "claim",
+    }
+}
+
+fn token_refused(fault: TokenFault) -> Problem {
+    match fault {
+        TokenFault::Store(fault) => fault.into(),
+        other => refused(other.code()),
+    }
+}
+
+#[cfg(test)]
+#[path = "join_tests.rs"]
+mod tests;

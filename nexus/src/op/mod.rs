@@ -13,6 +13,7 @@ pub(crate) mod evidence;
 pub(crate) mod first_proof;
 pub(crate) mod grants;
 pub(crate) mod hosts;
+pub(crate) mod invites;
 pub(crate) mod join;
 pub(crate) mod leases;
 pub(crate) mod people;
@@ -41,11 +42,11 @@ pub(crate) use grants::{create_grant, list_grants, revoke_grant};
 pub(crate) use hosts::{
     agent_hosts, list_hosts, pair_host, pull_manifest, report_delivery, show_host,
 };
+pub(crate) use invites::{create_invite, list_invites};
 pub(crate) use join::{begin_join, complete_join};
 pub(crate) use leases::{acknowledge_lease, pull_leases};
 pub(crate) use people::{
-    create_invite, list_invites, list_operators, revoke_key, show_operator, suspend_operator,
-    unsuspend_operator, whoami,
+    list_operators, revoke_key, show_operator, suspend_operator, unsuspend_operator, whoami,
 };
 pub(crate) use references::{list_references, show_reference, take_reference};
 pub(crate) use secrets::{list_secrets, put_secret, withdraw_secret};

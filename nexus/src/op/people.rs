@@ -1,22 +1,16 @@
-//! People, their invites, their keys.
+//! People and their keys: shown, suspended, revoked. Nothing here leaves the nexus without a super:admin (I9).
 
-use assay_api::id::{InviteId, KeyId, OperatorId, TenantId};
-use assay_api::token as wire;
-use assay_api::types::{
-    B64, Empty, InTenant, Invite, InviteCreate, InviteCreated, Invites, KeyInfo, Me, Operator,
-    Operators, PersonRole, Reason, Time, TokenText,
-};
+use assay_api::id::{DeviceId, KeyId, OperatorId};
+use assay_api::types::*;
 
 use super::ctx::{Act, Changed, Ctx, Shown};
+use super::invites::void_all_by;
 use super::target::Target;
 use super::words;
 use crate::problem::{Fault, Problem};
-use crate::store::people::{InviteRow, KeyState, OperatorKey, OperatorRow, OperatorState};
-use crate::store::token::{self, Token, TokenKind, TokenState};
-use crate::store::{Rows, StoreFault, Tx};
-
-/// How long an invite stands, in milliseconds.
-const INVITE_LIFE: u64 = 3_600_000;
+use crate::ssh::ca;
+use crate::store::people::{KeyState, OperatorKey, OperatorRow, OperatorState};
+use crate::store::{Change, EntryDraft, Rows, Tx};
 
 pub(crate) async fn whoami(ctx: Ctx, _: Empty) -> Result<Shown<Me>, Problem> {
     ctx.read(Target::Route, |_, act| {
@@ -33,170 +27,50 @@ pub(crate) async fn whoami(ctx: Ctx, _: Empty) -> Result<Shown<Me>, Problem> {
     .await
 }
 
-pub(crate) async fn create_invite(
-    ctx: Ctx,
-    ask: InviteCreate,
-) -> Result<Changed<InviteCreated>, Problem> {
-    let name = words::words("`name`", &ask.name, 128)?;
-    let (role, id) = (ask.role, InviteId::from_random(&ctx.app.random.bytes()?));
-    let url = ctx
-        .app
-        .config
-        .public_url()
-        .cloned()
-        .ok_or(Fault::Internal)?;
-    let pin = ctx.app.tls.nexus_id();
-    let (invite, secret) = {
-        let made = ctx
-            .change(Target::Tenant(ask.tenant), move |tx, act| {
-                let tenant = act.target.tenant.clone();
-                fits(role, tenant.as_ref())?;
-                let expires = act.now.plus_millis(INVITE_LIFE);
-                let by = act.caller.person()?.id.clone();
-                let entry = act
-                    .entry()
-                    .target(id.as_str())
-                    .detail("name", name.clone())
-                    .detail("role", role.as_str());
-                let secret = tx.change(entry, |c| {
-                    let of = tenant.as_ref().map_or("", TenantId::as_str);
-                    let secret = token::issue(c, TokenKind::Invite, of, id.as_str(), expires)?;
-                    let row = InviteRow {
-                        id: id.clone(),
-                        tenant: tenant.clone(),
-                        name: name.clone(),
-                        role,
-                        by,
-                        token: token::id(&secret),
-                    };
-                    c.insert(&row)?;
-                    Ok::<_, StoreFault>(secret)
-                })?;
-                let state = TokenState::Open.as_str().to_owned();
-                Ok((
-                    Invite {
-                        id,
-                        tenant_id: tenant,
-                        name,
-                        role,
-                        state,
-                        expires_at: Time(expires),
-                    },
-                    secret,
-                ))
-            })
-            .await?;
-        let mut secret = None;
-        let made = made.map(|(invite, s)| {
-            secret = Some(s);
-            invite
-        });
-        (made, secret.ok_or(Fault::Internal)?)
-    };
-    let text = wire::Token::new(wire::TokenKind::Invite, secret, url, pin)
-        .map_err(|_| Fault::Internal)?
-        .expose();
-    Ok(invite.map(|invite| InviteCreated {
-        invite,
-        token: TokenText(text),
-    }))
-}
-
-/// A super:admin is of no tenant, everybody else of one.
-fn fits(role: PersonRole, tenant: Option<&TenantId>) -> Result<(), Problem> {
-    let why = match (role, tenant) {
-        (PersonRole::SuperAdmin, None)
-        | (PersonRole::Operator | PersonRole::TenantAdmin, Some(_)) => return Ok(()),
-        (PersonRole::SuperAdmin, Some(_)) => {
-            "a super:admin belongs to no tenant: a super:admin invites them, without naming one"
-        }
-        (PersonRole::Operator | PersonRole::TenantAdmin, None) => {
-            "this role belongs to a tenant: name it"
-        }
-    };
-    Err(Fault::Value {
-        what: "`role`",
-        why: why.into(),
-    }
-    .into())
-}
-
-pub(crate) async fn list_invites(ctx: Ctx, ask: InTenant) -> Result<Shown<Invites>, Problem> {
-    let limit = words::limit(ask.limit)?;
-    ctx.read_long(Target::Tenant(ask.tenant), move |rows, act| {
-        let tenant = act.target.tenant.as_ref().map(|t| ("tenant", t.as_str()));
-        let page: Vec<InviteRow> = rows.page(tenant, ask.after.as_deref(), limit)?;
-        let next = words::next(&page, limit, |row| row.id.to_string());
-        let mut items = Vec::new();
-        for row in page {
-            let token: Option<Token> = rows.get((&TokenKind::Invite, &row.token))?;
-            if let Some(token) =
-                token.filter(|t| t.state == TokenState::Open && act.now < t.expires)
-            {
-                let InviteRow {
-                    id,
-                    tenant,
-                    name,
-                    role,
-                    ..
-                } = row;
-                let state = TokenState::Open.as_str().to_owned();
-                items.push(Invite {
-                    id,
-                    tenant_id: tenant,
-                    name,
-                    role,
-                    state,
-                    expires_at: Time(token.expires),
-                });
-            }
-        }
-        Ok(Invites { items, next })
-    })
-    .await
-}
-
 pub(crate) async fn list_operators(ctx: Ctx, ask: InTenant) -> Result<Shown<Operators>, Problem> {
     let limit = words::limit(ask.limit)?;
-    ctx.read_long(Target::Tenant(ask.tenant), move |rows, act| {
+    ctx.read_long(Target::Tenant(ask.tenant.clone()), move |rows, act| {
         let tenant = act.target.tenant.as_ref().map(|t| ("tenant", t.as_str()));
         let page: Vec<OperatorRow> = rows.page(tenant, ask.after.as_deref(), limit)?;
-        let next = words::next(&page, limit, |row| row.id.to_string());
-        let items = page
-            .into_iter()
-            .map(|row| shown(rows, row))
-            .collect::<Result<_, _>>()?;
-        Ok(Operators { items, next })
+        let next = words::next(&page, limit, |o| o.id.to_string());
+        let items = page.into_iter().map(|row| shown(rows, row));
+        Ok(Operators {
+            items: items.collect::<Result<_, _>>()?,
+            next,
+        })
     })
     .await
 }
 
 pub(crate) async fn show_operator(ctx: Ctx, _: Empty) -> Result<Shown<Operator>, Problem> {
-    ctx.read(Target::Route, |rows, act| {
-        Ok(shown(rows, operator(rows, act)?)?)
-    })
-    .await
+    ctx.read(Target::Route, |rows, act| shown(rows, target(rows, act)?))
+        .await
 }
 
+/// Stops every key of a person at once. What they were signed for is revoked, what they invited is void.
 pub(crate) async fn suspend_operator(ctx: Ctx, ask: Reason) -> Result<Changed<Operator>, Problem> {
     let reason = words::reason(&ask.reason)?;
-    ctx.revoke(Target::Route, move |tx, act| {
-        let mut row = operator(tx, act)?;
-        if act.caller.person()?.id == row.id {
-            return Err(Fault::OwnKey.into());
-        }
-        if row.state == OperatorState::Suspended {
-            return Err(Fault::Conflict {
-                why: "they are suspended already".into(),
+    let app = ctx.app.clone();
+    let done = ctx
+        .revoke(Target::Route, move |tx, act| {
+            let mut person = target(tx, act)?;
+            if person.id == act.caller.person()?.id {
+                return Err(Fault::OwnKey.into());
             }
-            .into());
-        }
-        keep_an_admin(tx, |o, _| o.id == row.id)?;
-        row.state = OperatorState::Suspended;
-        tx.change(act.entry().reason(reason.clone()), |c| c.update(&row))?;
-        Ok(shown(tx, row)?)
-    })
-    .await
+            if person.state == OperatorState::Suspended {
+                return Err(conflict("this person is suspended already"));
+            }
+            keep_a_super_admin(tx, |holder, _| holder.id == person.id)?;
+            person.state = OperatorState::Suspended;
+            let devices = tx.change(act.entry().reason(reason.clone()), |c| {
+                c.update(&person)?;
+                take_back(c, &person, &reason)
+            })?;
+            Ok((shown(tx, person)?, devices))
+        })
+        .await?;
+    done.get().1.iter().for_each(|device| app.wake.ring(device));
+    Ok(done.map(|(shown, _)| shown))
 }
 
 pub(crate) async fn unsuspend_operator(
@@ -205,102 +79,141 @@ pub(crate) async fn unsuspend_operator(
 ) -> Result<Changed<Operator>, Problem> {
     let reason = words::reason(&ask.reason)?;
     ctx.change(Target::Route, move |tx, act| {
-        let mut row = operator(tx, act)?;
-        if row.state == OperatorState::Active {
-            return Err(Fault::Conflict {
-                why: "they are not suspended".into(),
-            }
-            .into());
+        let mut person = target(tx, act)?;
+        if person.state == OperatorState::Active {
+            return Err(conflict("this person is not suspended"));
         }
-        row.state = OperatorState::Active;
-        tx.change(act.entry().reason(reason), |c| c.update(&row))?;
-        Ok(shown(tx, row)?)
+        person.state = OperatorState::Active;
+        tx.change(act.entry().reason(reason), |c| c.update(&person))?;
+        shown(tx, person)
     })
     .await
 }
 
+/// Ends a key for good, and with it all certificates that its person still holds: nobody can tell which of them the key asked
+/// for in other hands. The person asks for new ones by another key.
 pub(crate) async fn revoke_key(ctx: Ctx, ask: Reason) -> Result<Changed<Operator>, Problem> {
     let reason = words::reason(&ask.reason)?;
-    ctx.revoke(Target::Route, move |tx, act| {
-        let id = KeyId::parse(&act.target.id).map_err(|_| Fault::NotFound { what: "key" })?;
-        let mut key: OperatorKey = tx.get(&id)?.ok_or(Fault::NotFound { what: "key" })?;
-        if act.caller.person()?.key == key.id {
-            return Err(Fault::OwnKey.into());
-        }
-        if key.state == KeyState::Revoked {
-            return Err(Fault::Conflict {
-                why: "the key is revoked already".into(),
+    let app = ctx.app.clone();
+    let done = ctx
+        .revoke(Target::Route, move |tx, act| {
+            let no_key = || Fault::NotFound { what: "key" };
+            let id = KeyId::parse(&act.target.id).map_err(|_| no_key())?;
+            let mut key: OperatorKey = tx.get(&id)?.ok_or_else(no_key)?;
+            if key.id == act.caller.person()?.key {
+                return Err(Fault::OwnKey.into());
             }
-            .into());
-        }
-        keep_an_admin(tx, |_, k| k.id == key.id)?;
-        key.state = KeyState::Revoked;
-        let entry = act
-            .entry()
-            .reason(reason.clone())
-            .detail("operator", key.operator.as_str());
-        tx.change(entry, |c| c.update(&key))?;
-        let row: OperatorRow = tx
-            .get(&key.operator)?
-            .ok_or(Fault::NotFound { what: "operator" })?;
-        Ok(shown(tx, row)?)
-    })
-    .await
+            if key.state == KeyState::Revoked {
+                return Err(conflict("this key is revoked already"));
+            }
+            keep_a_super_admin(tx, |_, held| held.id == key.id)?;
+            let person: OperatorRow = tx.get(&key.operator)?.ok_or_else(no_key)?;
+            key.state = KeyState::Revoked;
+            let entry = act
+                .entry()
+                .reason(reason.clone())
+                .detail("operator", person.id.as_str());
+            let devices = tx.change::<_, Problem>(entry, |c| {
+                c.update(&key)?;
+                take_back(c, &person, &reason)
+            })?;
+            Ok((shown(tx, person)?, devices))
+        })
+        .await?;
+    done.get().1.iter().for_each(|device| app.wake.ring(device));
+    Ok(done.map(|(shown, _)| shown))
 }
 
-/// Refuses a deed after which no active super:admin would have an active key (I9). `lost` says what the deed takes.
-fn keep_an_admin(
+/// What goes with a person's trust: open invites, and certificates that still run. Gives the devices that must hear of it.
+fn take_back(
+    c: &mut Change<'_, '_>,
+    person: &OperatorRow,
+    reason: &str,
+) -> Result<Vec<DeviceId>, Problem> {
+    let invites = void_all_by(c, person)?;
+    let revoked = ca::revoke_of_person(c, &person.id, reason, |_, _| Ok::<_, Problem>(true))?;
+    note(c.entry(), invites, &revoked.certificates);
+    Ok(revoked.devices)
+}
+
+/// Says in the entry what else went.
+pub(crate) fn note(entry: &mut EntryDraft, invites: usize, certificates: &[String]) {
+    if invites > 0 {
+        entry
+            .details
+            .insert("invites_voided".into(), invites.to_string());
+    }
+    if !certificates.is_empty() {
+        // An entry is bounded; the rows that it names say which.
+        entry.details.insert(
+            "certificates_revoked".into(),
+            certificates.len().to_string(),
+        );
+    }
+}
+
+/// Refuses where nobody would be left who is super:admin, active, and has a key that signs, once what `gone` names is gone.
+///
+/// # Errors
+/// [`Fault::LastAdmin`], the store's faults.
+fn keep_a_super_admin(
     tx: &Tx<'_>,
-    lost: impl Fn(&OperatorRow, &OperatorKey) -> bool,
+    gone: impl Fn(&OperatorRow, &OperatorKey) -> bool,
 ) -> Result<(), Problem> {
-    let mut loses_one = false;
-    for admin in tx.find::<OperatorRow>("role", &PersonRole::SuperAdmin)? {
-        let counts = admin.state == OperatorState::Active;
-        for key in tx.find::<OperatorKey>("operator", &admin.id)? {
-            match (counts && key.state == KeyState::Active, lost(&admin, &key)) {
-                (true, false) => return Ok(()),
-                (true, true) => loses_one = true,
-                (false, _) => {}
+    let mut had_one = false;
+    for person in tx.find::<OperatorRow>("role", &PersonRole::SuperAdmin)? {
+        if person.state != OperatorState::Active {
+            continue;
+        }
+        for key in tx.find::<OperatorKey>("operator", &person.id)? {
+            if key.state != KeyState::Active {
+                continue;
             }
+            if !gone(&person, &key) {
+                return Ok(());
+            }
+            had_one = true;
         }
     }
-    if loses_one {
+    if had_one {
         Err(Fault::LastAdmin.into())
     } else {
         Ok(())
     }
 }
 
-fn operator(rows: &impl Rows, act: &Act<'_>) -> Result<OperatorRow, Problem> {
-    let not_found = || Problem::from(Fault::NotFound { what: "operator" });
-    let id = OperatorId::parse(&act.target.id).map_err(|_| not_found())?;
-    rows.get(&id)?.ok_or_else(not_found)
+fn target(rows: &impl Rows, act: &Act<'_>) -> Result<OperatorRow, Problem> {
+    let none = || Fault::NotFound { what: "operator" };
+    let id = OperatorId::parse(&act.target.id).map_err(|_| none())?;
+    Ok(rows.get(&id)?.ok_or_else(none)?)
 }
 
-fn shown(rows: &impl Rows, row: OperatorRow) -> Result<Operator, StoreFault> {
-    let keys: Vec<OperatorKey> = rows.find("operator", &row.id)?;
-    let info = |key: OperatorKey| KeyInfo {
+fn conflict(why: &str) -> Problem {
+    Fault::Conflict {
+        why: why.to_owned(),
+    }
+    .into()
+}
+
+fn shown(rows: &impl Rows, person: OperatorRow) -> Result<Operator, Problem> {
+    let keys: Vec<OperatorKey> = rows.find("operator", &person.id)?;
+    let keys = keys.into_iter().map(|key| KeyInfo {
         id: key.id,
         label: key.label,
-        algorithm: key.algorithm.as_str().into(),
-        thumbprint: B64(key.thumbprint.into()),
-        state: key.state.as_str().into(),
-    };
-    let OperatorRow {
-        id,
-        name,
-        role,
-        tenant,
-        state,
-        ..
-    } = row;
-    let keys = keys.into_iter().map(info).collect();
+        algorithm: key.algorithm.as_str().to_owned(),
+        thumbprint: B64(key.thumbprint.to_vec()),
+        state: key.state.as_str().to_owned(),
+    });
     Ok(Operator {
-        id,
-        name,
-        role,
-        tenant_id: tenant,
-        state: state.as_str().into(),
-        keys,
+        id: person.id,
+        name: person.name,
+        role: person.role,
+        tenant_id: person.tenant,
+        state: person.state.as_str().to_owned(),
+        keys: keys.collect(),
     })
 }
+
+#[cfg(test)]
+#[path = "people_tests.rs"]
+mod tests;

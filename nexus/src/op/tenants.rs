@@ -1,39 +1,41 @@
 //! Tenants.
 
 use assay_api::id::TenantId;
-use assay_api::types::{InTenant, Tenant, TenantCreate, Tenants, Time};
+use assay_api::routes::On;
+use assay_api::types::*;
 
 use super::ctx::{Changed, Ctx, Shown};
-use super::target::Target;
+use super::target::{Target, find};
 use super::words;
 use crate::problem::{Fault, Problem};
-use crate::store::tenant::{Tenant as Row, TenantState};
-use crate::store::{Rows, Writes};
+use crate::store::Rows;
+use crate::store::tenant::{self, TenantState};
 
 pub(crate) async fn create_tenant(ctx: Ctx, ask: TenantCreate) -> Result<Changed<Tenant>, Problem> {
     let name = words::name("`name`", &ask.name)?;
     let id = TenantId::from_random(&ctx.app.random.bytes()?);
     ctx.change(Target::Route, move |tx, act| {
-        if !tx.find::<Row>("name", name.as_str())?.is_empty() {
+        // A tenant that was removed keeps its name, so that the audit log means one thing by it.
+        if !tx.find::<tenant::Tenant>("name", name.as_str())?.is_empty() {
             return Err(Fault::Taken {
                 what: "tenant",
                 name,
             }
             .into());
         }
-        let row = Row {
+        let row = tenant::Tenant {
             id: id.to_string(),
             name,
             state: TenantState::Active,
-            created: tx.now(),
+            created: act.now,
         };
         let entry = act
             .entry()
-            .target(id.as_str())
             .tenant(id.as_str())
+            .target(id.as_str())
             .detail("name", row.name.clone());
         tx.change(entry, |c| c.insert(&row))?;
-        Ok(shown(id, row))
+        shown(row)
     })
     .await
 }
@@ -41,31 +43,40 @@ pub(crate) async fn create_tenant(ctx: Ctx, ask: TenantCreate) -> Result<Changed
 pub(crate) async fn list_tenants(ctx: Ctx, ask: InTenant) -> Result<Shown<Tenants>, Problem> {
     let limit = words::limit(ask.limit)?;
     ctx.read_long(Target::Route, move |rows, act| {
-        let mut items = Vec::new();
-        let mut next = None;
-        match (act.caller.is_super(), act.caller.tenant()) {
-            (true, _) => {
-                let page: Vec<Row> = rows.page(None, ask.after.as_deref(), limit)?;
-                next = words::next(&page, limit, |row| row.id.clone());
-                items.extend(page);
-            }
-            (false, Some(own)) => items.extend(rows.get::<Row>(own.as_str())?),
-            (false, None) => {}
+        let named = ask
+            .tenant
+            .as_deref()
+            .or(act.caller.tenant().map(TenantId::as_str));
+        if let Some(named) = named {
+            let found = find(rows, &act.caller, On::Tenant, named)?;
+            let row: Option<tenant::Tenant> = rows.get(found.id.as_str())?;
+            let items = row.into_iter().map(shown).collect::<Result<_, _>>()?;
+            return Ok(Tenants { items, next: None });
         }
-        items.retain(|row| row.state == TenantState::Active);
-        let items = items
-            .into_iter()
-            .filter_map(|row| Some(shown(TenantId::parse(&row.id).ok()?, row)))
-            .collect();
-        Ok(Tenants { items, next })
+        if !act.caller.is_super() {
+            return Err(Fault::Forbidden.into());
+        }
+        let page: Vec<tenant::Tenant> = rows.page(None, ask.after.as_deref(), limit)?;
+        let next = words::next(&page, limit, |t| t.id.clone());
+        let active = page.into_iter().filter(|t| t.state == TenantState::Active);
+        Ok(Tenants {
+            items: active.map(shown).collect::<Result<_, _>>()?,
+            next,
+        })
     })
     .await
 }
 
-fn shown(id: TenantId, row: Row) -> Tenant {
-    Tenant {
+fn shown(row: tenant::Tenant) -> Result<Tenant, Problem> {
+    let id =
+        TenantId::parse(&row.id).map_err(|_| Problem::from(Fault::Internal).step("tenant.id"))?;
+    Ok(Tenant {
         id,
         name: row.name,
         created_at: Time(row.created),
-    }
+    })
 }
+
+#[cfg(test)]
+#[path = "tenants_tests.rs"]
+mod tests;

@@ -1,6 +1,6 @@
 //! SSH CAs in the store: their keys, serials and lists of what is revoked.
 
-use assay_api::id::{DeviceId, SshCaId};
+use assay_api::id::{DeviceId, OperatorId, SshCaId};
 use assay_attest::key::PublicKey;
 use assay_attest::time::Timestamp;
 
@@ -10,7 +10,8 @@ use crate::keys::SoftwareSigner;
 use crate::problem::{Fault, Problem};
 use crate::store::signing_key::{self, KeyState, SigningKey};
 use crate::store::ssh::{
-    CertificateKind, CertificateRow, CertificateState, KrlKind, KrlRow, SshCaRow, certificate_key,
+    CertificateKind, CertificateRow, CertificateState, KrlKind, KrlRow, PushRow, SshCaRow,
+    certificate_key,
 };
 use crate::store::{Change, Rows, StoreFault, Writes};
 
@@ -202,6 +203,51 @@ pub(crate) fn revoke_behind(
         revoked.push(format!("{}.{}", row.ca, row.serial));
     }
     Ok(revoked)
+}
+
+/// What was revoked of a person's.
+#[derive(Debug, Default)]
+pub(crate) struct RevokedOf {
+    /// The certificates' ids.
+    pub(crate) certificates: Vec<String>,
+    /// The devices in front of hosts that must hear of it.
+    pub(crate) devices: Vec<DeviceId>,
+}
+
+/// Revokes the user certificates of a person that still run, where `picks` says so.
+///
+/// # Errors
+/// What `picks` returns, and the store's faults.
+pub(crate) fn revoke_of_person<E: From<StoreFault>>(
+    c: &mut Change<'_, '_>,
+    person: &OperatorId,
+    reason: &str,
+    picks: impl Fn(&CertificateRow, &Change<'_, '_>) -> Result<bool, E>,
+) -> Result<RevokedOf, E> {
+    let now = c.now();
+    let mut done = RevokedOf::default();
+    let mut cas = Vec::new();
+    for mut row in c.find::<CertificateRow>("operator", person)? {
+        let dead = row.state == CertificateState::Revoked || row.valid_before <= now;
+        if dead || !picks(&row, c)? {
+            continue;
+        }
+        row.state = CertificateState::Revoked;
+        row.reason = Some(reason.to_owned());
+        revoke(c, &row, true)?;
+        c.update(&row)?;
+        done.certificates.push(format!("{}.{}", row.ca, row.serial));
+        cas.push(row.ca);
+    }
+    cas.sort_unstable();
+    cas.dedup();
+    for ca in &cas {
+        let pushes: Vec<PushRow> = c.find("ca", ca)?;
+        done.devices.extend(pushes.into_iter().map(|p| p.device));
+    }
+    done.devices.sort_unstable();
+    done.devices.dedup();
+    Ok(done)
 }
 
 /// Keeps a certificate that was just signed.

@@ -41,10 +41,11 @@
 //!
 //! # Plain tables
 //! What decides no trust (evidence bytes, leases) is SQL through [`Rows::sql`], within the same transaction. State that is
-//! used once has its own helpers: [`replay`], [`nonce`], [`token`], [`idempotency`]; signing keys are in [`signing_key`],
+//! used once has its own helpers: [`replay`], [`nonce`], [`token`], [`challenge`], [`idempotency`]; signing keys are in [`signing_key`],
 //! reading the log in [`audit`].
 
 pub mod audit;
+pub mod challenge;
 pub mod claims;
 mod clock_accept;
 mod column;

@@ -152,7 +152,7 @@ crate::trust_row! {
             /// The token's id.
             token: [u8; 16],
         }
-        index { tenant, token }
+        index { tenant, token, by }
     }
 }
 

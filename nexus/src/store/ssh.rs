@@ -221,7 +221,7 @@ crate::trust_row! {
             /// The certificate, as an OpenSSH line.
             line: String,
         }
-        index { tenant, ca, device, request }
+        index { tenant, ca, device, operator, request }
     }
 }
 
