@@ -33,7 +33,10 @@ fn i7_the_token_is_in_a_file_that_only_its_owner_reads_and_nowhere_else() {
     assert!(!log.contains(token.expose().as_str()));
     let text = assay_api::jose::encode(&token.secret()[..]);
     let rows = std::fs::read(lab.scratch.path()).unwrap();
-    assert!(!rows.windows(32).any(|w| w == &token.secret()[..]), "stored hashed");
+    assert!(
+        !rows.windows(32).any(|w| w == &token.secret()[..]),
+        "stored hashed"
+    );
     assert!(!log.contains(&text));
     assert_eq!(*token.root_pin(), lab.app.nexus_id);
     assert_eq!(Some(token.url()), lab.app.config.public_url());
@@ -61,7 +64,11 @@ fn a_restart_keeps_a_token_that_opens_and_replaces_one_that_does_not() {
     distinct.dedup();
     assert_eq!(distinct.len(), 5);
     // One opens, whatever became of the files of the others.
-    let open = lab.app.store.read_now(|r| open_tokens(r, lab.now())).unwrap();
+    let open = lab
+        .app
+        .store
+        .read_now(|r| open_tokens(r, lab.now()))
+        .unwrap();
     assert_eq!(open.iter().map(|t| t.id).collect::<Vec<_>>(), [fifth.id()]);
 }
 
@@ -73,13 +80,22 @@ async fn recovery_passes_the_shut_door_once_and_stands_in_the_log() {
     let old = recover_now(&lab);
     let token = recover_now(&lab);
     let lab = lab.restart();
-    assert!(lab.bootstrap_token().is_none(), "serving goes on with the door shut");
-    assert!(path(&lab).exists(), "and leaves the recovery token where it is");
+    assert!(
+        lab.bootstrap_token().is_none(),
+        "serving goes on with the door shut"
+    );
+    assert!(
+        path(&lab).exists(),
+        "and leaves the recovery token where it is"
+    );
     let voided = lab.join(old.secret(), 7, Some("Eve")).await;
     assert_eq!(voided.unwrap_err().exact(), "token.void");
     let second = lab.join(token.secret(), 2, Some("Bob")).await.unwrap();
     assert_eq!(second.joined.role, PersonRole::SuperAdmin);
-    assert!(lab.by(&admin, route("whoami"), None).is_ok(), "the first one stays");
+    assert!(
+        lab.by(&admin, route("whoami"), None).is_ok(),
+        "the first one stays"
+    );
     assert!(lab.join(token.secret(), 3, Some("Eve")).await.is_err());
     assert!(!path(&lab).exists());
     let entries = lab.events("operator.recover");

@@ -34,8 +34,8 @@ pub(crate) struct Lab {
 }
 
 /// Somebody with a key.
+#[derive(Debug)]
 pub(crate) struct Someone {
-    pub(crate) signer: Ed25519Signer,
     pub(crate) joined: Joined,
 }
 
@@ -121,7 +121,7 @@ impl Lab {
         let joined = self
             .complete(secret, &signer, &challenge, signature, name)
             .await?;
-        Ok(Someone { signer, joined })
+        Ok(Someone { joined })
     }
 
     pub(crate) async fn begin(

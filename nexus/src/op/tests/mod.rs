@@ -5,6 +5,7 @@ mod enrol;
 mod evidence;
 mod fall;
 mod gate;
+mod grants;
 mod secrets;
 #[path = "../../../../attest/tests/it/soft_tpm.rs"]
 mod soft_tpm;
