@@ -299,7 +299,7 @@ mod tests {
                     || *line == format!("[[{key}]]")
             };
             assert!(
-                full.iter().any(|line| named(&line)),
+                full.iter().any(|line| named(line)),
                 "`{key}` is not in the sample"
             );
         }

@@ -28,8 +28,7 @@ pub(super) fn step(tx: &impl Writes) -> Result<usize, StoreFault> {
     let nonces = "DELETE FROM nonce WHERE owner IN (SELECT owner FROM nonce WHERE issued < ?1 ORDER BY issued LIMIT ?2)";
     let answers = "DELETE FROM idempotency WHERE (owner, key) IN \
                    (SELECT owner, key FROM idempotency WHERE expires < ?1 ORDER BY expires LIMIT ?2)";
-    let challenges =
-        "DELETE FROM join_challenge WHERE id IN (SELECT id FROM join_challenge WHERE expires < ?1 ORDER BY expires LIMIT ?2)";
+    let challenges = "DELETE FROM join_challenge WHERE id IN (SELECT id FROM join_challenge WHERE expires < ?1 ORDER BY expires LIMIT ?2)";
     let counts = [
         delete(replays, now)?,
         delete(nonces, now.minus_millis(nonce::LIFETIME))?,
