@@ -203,7 +203,7 @@ impl Config {
     /// Where the bootstrap token is put.
     #[must_use]
     pub fn bootstrap_file(&self) -> PathBuf {
-        self.data_dir.join("bootstrap-token")
+        self.data_dir.join("bootstrap.token")
     }
 }
 

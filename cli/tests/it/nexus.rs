@@ -8,7 +8,7 @@ use std::thread::JoinHandle;
 use assay_nexus::clock::SystemClock;
 use assay_nexus::config::Config;
 use assay_nexus::random::OsRandom;
-use assay_nexus::{serve, start};
+use assay_nexus::{bootstrap, serve, start};
 use tokio::sync::watch;
 
 /// A running nexus.
@@ -35,7 +35,7 @@ impl Nexus {
         .unwrap();
         let store = start::open_store(&config, None, Arc::new(SystemClock)).unwrap();
         let app = Arc::new(start::app(config, store, Arc::new(OsRandom)).unwrap());
-        let token = start::bootstrap(&app, None).unwrap();
+        let token = bootstrap::ensure(&app).unwrap();
         let (stop, stopped) = watch::channel(false);
         let (ready, is_ready) = std::sync::mpsc::channel();
         let thread = std::thread::spawn(move || {
