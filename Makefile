@@ -28,6 +28,9 @@ unit: ## All tests: unit, vectors, properties, attacks, faults, end to end
 	$(CARGO) build --locked $(BINARIES)
 	$(CARGO) test --locked --workspace
 
+bless: ## Take the command line's golden files as it writes them now; read the difference before it is committed
+	ASSAY_BLESS=1 $(CARGO) test --locked -p assay-cli --test it
+
 doc: ## Documentation without warnings
 	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --locked --workspace --no-deps
 

@@ -239,9 +239,7 @@ fn yaml(value: &impl Serialize) -> Result<String, Fault> {
             format!("the answer can't be written as yaml: {e}"),
         )
     };
-    // Through JSON, so that both have the same members.
-    let value = serde_json::to_value(value).map_err(|e| failed(e.to_string()))?;
-    let mut text = serde_saphyr::to_string(&value).map_err(|e| failed(e.to_string()))?;
+    let mut text = serde_saphyr::to_string(value).map_err(|e| failed(e.to_string()))?;
     if !text.ends_with('\n') {
         text.push('\n');
     }

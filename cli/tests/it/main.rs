@@ -1,8 +1,14 @@
 //! The program as people and scripts meet it: the real binary, and a real nexus where one is needed.
 
+#[cfg(test)]
 mod audit;
+#[cfg(test)]
 mod errors;
+#[cfg(test)]
 mod help;
+#[cfg(test)]
 mod nexus;
+#[cfg(test)]
 mod people;
+#[cfg(test)]
 mod support;

@@ -287,6 +287,60 @@ impl Drop for Agent {
 }
 
 #[test]
+fn i7_at_a_terminal_secrets_are_asked_without_echo_and_what_destroys_is_confirmed() {
+    let dir = tempfile::tempdir().unwrap();
+    let nexus = Nexus::start(&dir.path().join("nexus"), free_port());
+    let token = nexus.token.clone().unwrap();
+    let text = std::fs::read_to_string(&token).unwrap();
+    let admin = Person::at(dir.path(), "admin");
+    let words = "four random words\r";
+    let (code, shown) = admin.at_terminal(
+        &["bootstrap", "--name", "Ada", "-"],
+        &[
+            ("token: ", &format!("{}\r", text.trim())),
+            ("passphrase for your new key: ", words),
+            ("once more: ", words),
+        ],
+    );
+    assert_eq!(code, 0, "{shown}");
+    assert!(shown.contains("you are Ada"), "{shown}");
+    assert!(
+        !shown.contains("random") && !shown.contains("assay1."),
+        "{shown}"
+    );
+    assert!(ssh_key_is_encrypted(&admin.home.join("keys/default")));
+
+    let passphrase = ("passphrase of ", words);
+    admin.at_terminal(&["tenant", "create", "acme"], &[passphrase]);
+    let invite = [
+        "invite", "create", "--name", "Bob", "--role", "operator", "--tenant", "acme", "--out",
+    ];
+    let file = dir.path().join("bob.token").display().to_string();
+    admin.at_terminal(&[&invite[..], &[&file]].concat(), &[passphrase]);
+    let bob = Person::at(dir.path(), "bob");
+    bob.run(&["join", "--no-passphrase", &file]).ok();
+
+    let suspend = ["operator", "suspend", "Bob", "--reason", "left"];
+    let (code, shown) =
+        admin.at_terminal(&suspend, &[passphrase, ("type `Bob` to go on: ", "bob\r")]);
+    assert_eq!(code, 64, "{shown}");
+    assert!(shown.contains("nothing was done"), "{shown}");
+    bob.run(&["whoami"]).ok();
+    let (code, shown) =
+        admin.at_terminal(&suspend, &[passphrase, ("type `Bob` to go on: ", "Bob\r")]);
+    assert_eq!(code, 0, "{shown}");
+    assert_eq!(bob.run(&["whoami"]).code, 2);
+
+    // Interrupted, the terminal is as it was: the shell echoes again.
+    let (code, shown) = admin.at_terminal(&["whoami"], &[("passphrase of ", "abc\x03")]);
+    assert_eq!(code, 1, "{shown}");
+    assert!(
+        shown.contains("aborted") && !shown.contains("abc"),
+        "{shown}"
+    );
+}
+
+#[test]
 fn claims_come_one_by_one_and_from_an_inventory() {
     let dir = tempfile::tempdir().unwrap();
     let (_nexus, admin) = lab(dir.path());

@@ -83,12 +83,61 @@ impl Person {
     }
 }
 
-/// Holds text against `tests/golden/NAME`; `BLESS=1` writes it.
+impl Person {
+    /// Runs at a terminal: each answer is typed when its question has appeared. Gives the exit code and all that the
+    /// terminal showed.
+    pub(crate) fn at_terminal(&self, args: &[&str], dialogue: &[(&str, &str)]) -> (i32, String) {
+        use std::io::{Read, Write};
+        let command = std::iter::once(env!("CARGO_BIN_EXE_assay"))
+            .chain(args.iter().copied())
+            .map(|word| format!("'{word}'"))
+            .collect::<Vec<_>>()
+            .join(" ");
+        let mut child = Command::new("script")
+            .args(["-qefc", &command, "/dev/null"])
+            .env_clear()
+            .env("PATH", std::env::var_os("PATH").unwrap())
+            .env("SHELL", "/bin/sh")
+            .env("TERM", "dumb")
+            .env("ASSAY_HOME", &self.home)
+            .envs(self.env.iter().cloned())
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let (mut stdin, mut stdout) = (child.stdin.take().unwrap(), child.stdout.take().unwrap());
+        let (teller, shown) = std::sync::mpsc::channel();
+        let reader = std::thread::spawn(move || {
+            let mut bytes = [0; 1024];
+            while let Ok(count @ 1..) = stdout.read(&mut bytes) {
+                let _ = teller.send(String::from_utf8_lossy(&bytes[..count]).into_owned());
+            }
+        });
+        let (mut transcript, mut from) = (String::new(), 0);
+        for (question, answer) in dialogue {
+            while !transcript[from..].contains(question) {
+                match shown.recv_timeout(std::time::Duration::from_secs(30)) {
+                    Ok(text) => transcript.push_str(&text),
+                    Err(_) => panic!("`{question}` was not asked: {transcript}"),
+                }
+            }
+            from = transcript.len();
+            stdin.write_all(answer.as_bytes()).unwrap();
+            stdin.flush().unwrap();
+        }
+        let code = child.wait().unwrap().code().unwrap_or(-1);
+        reader.join().unwrap();
+        transcript.extend(shown.try_iter());
+        (code, transcript)
+    }
+}
+
+/// Holds text against `tests/golden/NAME`; `ASSAY_BLESS=1` writes it.
 pub(crate) fn golden(name: &str, text: &str) {
     let path = Path::new(env!("CARGO_MANIFEST_DIR"))
         .join("tests/golden")
         .join(name);
-    if std::env::var_os("BLESS").is_some() {
+    if std::env::var_os("ASSAY_BLESS").is_some() {
         std::fs::write(&path, text).unwrap();
         return;
     }
@@ -100,7 +149,7 @@ pub(crate) fn golden(name: &str, text: &str) {
             .position(|(a, b)| a != b)
             .unwrap_or_else(|| known.lines().count().min(text.lines().count()));
         panic!(
-            "{name} is not as it was, from line {} on (BLESS=1 takes it as it is):\n- {}\n+ {}",
+            "{name} is not as it was, from line {} on (ASSAY_BLESS=1 takes it as it is):\n- {}\n+ {}",
             at + 1,
             known.lines().nth(at).unwrap_or("(end)"),
             text.lines().nth(at).unwrap_or("(end)")
