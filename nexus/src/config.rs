@@ -298,10 +298,7 @@ mod tests {
                     || *line == format!("[{key}]")
                     || *line == format!("[[{key}]]")
             };
-            assert!(
-                full.iter().any(|line| named(line)),
-                "`{key}` is not in the sample"
-            );
+            assert!(full.iter().any(named), "`{key}` is not in the sample");
         }
     }
 

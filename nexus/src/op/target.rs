@@ -151,6 +151,8 @@ impl Target {
                 Some(own) => find(rows, caller, On::Tenant, own.as_str()),
                 None => Ok(Found::new(On::Tenant, "*", None)),
             },
+            // A row for DPUs, asked for by somebody else.
+            (Self::Route, On::Device, None) => Err(Fault::Forbidden.into()),
             (Self::Named(name), on, None) => find(rows, caller, on, name),
             _ => Err(Problem::from(Fault::Internal).step("target.mismatch")),
         }

@@ -113,3 +113,71 @@ fn i6_a_row_that_was_forged_lets_nobody_in() {
         (503, "store.row_forged")
     );
 }
+
+#[test]
+fn a_persons_key_is_no_dpus() {
+    let world = World::new();
+    let tenant = world.tenant(1);
+    let people = [
+        world.person(1, PersonRole::SuperAdmin, None),
+        world.person(2, PersonRole::Operator, Some(&tenant)),
+    ];
+    for who in &people {
+        for (method, path) in [
+            ("POST", "/v1/agent/nonce"),
+            ("GET", "/v1/agent/self"),
+            ("GET", "/v1/agent/hosts"),
+            ("GET", "/v1/agent/wake?wait=0"),
+        ] {
+            let reply = world.ask(who, method, path, "");
+            assert_eq!(
+                (reply.status, reply.code().as_str()),
+                (403, "auth.forbidden"),
+                "{path}"
+            );
+        }
+    }
+}
+
+#[test]
+fn a_role_reaches_its_rows_and_no_more() {
+    let world = World::new();
+    let tenant = world.tenant(1);
+    let operator = world.person(1, PersonRole::Operator, Some(&tenant));
+    let admin = world.person(2, PersonRole::TenantAdmin, Some(&tenant));
+    for path in [
+        "/v1/operators",
+        "/v1/invites",
+        "/v1/claims",
+        "/v1/secrets",
+        "/v1/audit",
+    ] {
+        assert_eq!(
+            world.ask(&operator, "GET", path, "").code(),
+            "auth.forbidden",
+            "{path}"
+        );
+        assert_eq!(world.ask(&admin, "GET", path, "").code(), "ok", "{path}");
+    }
+    for path in [
+        "/v1/me",
+        "/v1/tenants",
+        "/v1/dpus",
+        "/v1/hosts",
+        "/v1/grants",
+        "/v1/audit/head",
+    ] {
+        assert_eq!(world.ask(&operator, "GET", path, "").code(), "ok", "{path}");
+    }
+    let denied = world.entries("list_operators");
+    assert_eq!(
+        (&denied[0]["decision"], &denied[0]["code"]),
+        (&"denied".into(), &"policy.none_permits".into())
+    );
+    assert_eq!(
+        world
+            .ask(&admin, "POST", "/v1/tenants", r#"{"name":"x"}"#)
+            .code(),
+        "auth.forbidden"
+    );
+}
