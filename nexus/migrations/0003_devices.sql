@@ -23,7 +23,8 @@ CREATE TABLE device (
     reference     TEXT,
     -- pinned together; each is unique over all tenants
     dice          BLOB UNIQUE,
-    ek_name       BLOB UNIQUE,
+    ek_name       BLOB,
+    ek_spki       BLOB UNIQUE,
     ak_name       BLOB UNIQUE,
     ek_ends       INTEGER,
     pcrs          TEXT NOT NULL,

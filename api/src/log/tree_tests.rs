@@ -104,6 +104,28 @@ fn all_proofs_of_all_small_trees_verify_and_no_other() {
     }
 }
 
+#[test]
+fn i8_an_empty_or_equal_tree_needs_no_proof_and_takes_none() {
+    let [a, b] = [[1; 32], [2; 32]];
+    assert!(extends(0, &empty_root(), 3, &a, &[]));
+    assert!(!extends(0, &a, 3, &a, &[]), "the empty tree has one root");
+    assert!(!extends(0, &empty_root(), 3, &a, &[b]));
+    assert!(extends(3, &a, 3, &a, &[]));
+    assert!(!extends(3, &a, 3, &b, &[]));
+    assert!(!extends(3, &a, 3, &a, &[b]));
+    assert!(!extends(3, &a, 0, &empty_root(), &[]));
+    assert!(!extends(3, &a, 4, &a, &[]));
+    assert!(!extends(4, &a, 5, &b, &[]), "a power of two needs one too");
+}
+
+#[test]
+fn i8_a_proof_that_stops_below_the_root_shows_nothing() {
+    let [a, b] = [[1; 32], [2; 32]];
+    assert!(includes(&a, 0, 1, &[], &a));
+    assert!(!includes(&a, 0, 2, &[], &a));
+    assert!(!includes(&a, 0, 3, &[b], &node_hash(&a, &b)));
+}
+
 proptest! {
     #[test]
     fn a_frontier_is_the_rfc_tree_and_survives_storage(leaves in prop::collection::vec(any::<Hash>(), 0..200)) {

@@ -239,6 +239,22 @@ fn nothing_is_resumed() {
 }
 
 #[test]
+fn a_ticket_that_another_server_gives_is_not_kept() {
+    let nexus = nexus(7, &["n"]);
+    let client = pinned_client(PinnedServer::new(pins(nexus.id()))).unwrap();
+    let generous = ServerConfig::builder_with_provider(provider())
+        .with_protocol_versions(VERSIONS)
+        .unwrap()
+        .with_no_client_auth()
+        .with_single_cert(nexus.chain(), nexus.leaf_key.to_rustls().unwrap())
+        .unwrap();
+    for _ in 0..2 {
+        let (c, _) = shake(client.clone(), generous.clone(), "n").unwrap();
+        assert_eq!(c.handshake_kind(), Some(rustls::HandshakeKind::Full));
+    }
+}
+
+#[test]
 fn a_leaf_is_replaced_while_the_server_runs_and_must_fit_its_key() {
     let (nexus, other) = (nexus(7, &["n"]), nexus(8, &["n"]));
     let slot = LeafSlot::new(nexus.chain(), nexus.leaf_key.to_rustls().unwrap()).unwrap();
@@ -424,6 +440,41 @@ fn a_channel_takes_no_client_without_a_certificate_and_none_that_borrows_one() {
         server,
         "x",
     ));
+    assert!(said.contains("BadSignature"), "{said}");
+}
+
+#[test]
+fn a_channel_takes_no_client_that_borrows_a_certificate() {
+    #[derive(Debug)]
+    struct Borrowed(Arc<rustls::sign::CertifiedKey>);
+    impl rustls::client::ResolvesClientCert for Borrowed {
+        fn resolve(
+            &self,
+            _: &[&[u8]],
+            _: &[rustls::SignatureScheme],
+        ) -> Option<Arc<rustls::sign::CertifiedKey>> {
+            Some(Arc::clone(&self.0))
+        }
+        fn has_certs(&self) -> bool {
+            true
+        }
+    }
+    let [dpu, host, evil] = [1, 2, 3].map(|seed| CertKey::ed25519(&[seed; 32]));
+    let dial = |signer: &CertKey| {
+        let mut client = channel_client(&dpu, raw(&host)).unwrap();
+        let key = provider()
+            .key_provider
+            .load_private_key(signer.to_rustls().unwrap())
+            .unwrap();
+        let certificate = vec![channel_certificate(&dpu).unwrap()];
+        client.client_auth_cert_resolver = Arc::new(Borrowed(Arc::new(
+            rustls::sign::CertifiedKey::new(certificate, key),
+        )));
+        let server = channel_server(&host, vec![raw(&dpu)]).unwrap();
+        shake(client, server, "x")
+    };
+    assert!(dial(&dpu).is_ok());
+    let said = fault(dial(&evil));
     assert!(said.contains("BadSignature"), "{said}");
 }
 

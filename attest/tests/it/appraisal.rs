@@ -11,7 +11,7 @@ use assay_attest::ear::{self, EarHead};
 use assay_attest::evidence::{dice as dice_member, tpm as tpm_member};
 use assay_attest::expected::{DiceExpectation, DiceRoot, Expected};
 use assay_attest::policy::{AppraisalPolicy, KeyPolicy, RootPolicy, RuntimePolicy};
-use assay_attest::reference::{Component, Entry, Need, ReferenceValues};
+use assay_attest::reference::{Component, Entry, Need, ReferenceValues, Root};
 use assay_attest::result::{AttestationResult, Outcome, RootLevel, RuntimeLevel, Tier, Verdict};
 use assay_attest::session::Label;
 use assay_attest::standing::Event;
@@ -483,6 +483,18 @@ fn components_have_one_name() {
             "{name}"
         );
     }
+}
+
+#[test]
+fn an_unused_firmware_slot_is_no_reference_value() {
+    let fwid = Component::Fwid(Root::Irot, 4);
+    let set = |byte| {
+        let digest = Digest::new(HashAlg::Sha384, &[byte; 48]).unwrap();
+        let entry = Entry::new(Need::Required, BTreeSet::from([digest])).unwrap();
+        ReferenceValues::new("lab", 1, BTreeMap::from([(fwid, entry)]), Timestamp::MAX)
+    };
+    assert!(set(1).is_ok());
+    assert_eq!(set(0).unwrap_err().code(), "evidence.malformed");
 }
 
 #[test]

@@ -449,6 +449,25 @@ fn i2_pcr_values_that_were_not_quoted_are_refused() {
     assert_eq!(device.refusal(ASK, &swapped), "tpm.pcr_digest");
 }
 
+/// One TPML_PCR_SELECTION may name a bank twice: the later values must not take the place of the earlier ones.
+#[test]
+fn i2_a_bank_that_is_quoted_twice_is_refused() {
+    let device = Device::new(1);
+    let draft = device.draft(ASK);
+    let binding = draft.binding(Label::Tpm).unwrap();
+    let mut parts = device.tpm_parts(&binding);
+    let (quote, signature) = device.tpm.quote_banks(binding.as_bytes(), 2);
+    (parts.quote, parts.quote_signature) = (quote, signature);
+    let mut draft = draft;
+    draft
+        .add(Label::Tpm, MEDIA_TYPE, member(&parts).unwrap())
+        .unwrap();
+    assert_eq!(
+        device.refusal(ASK, &device.seal(&draft)),
+        "tpm.pcr_selection"
+    );
+}
+
 #[test]
 fn a_quote_of_no_pcr_is_refused() {
     let mut device = Device::new(1);

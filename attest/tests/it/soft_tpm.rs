@@ -56,8 +56,14 @@ impl SoftTpm {
 
     /// TPM2_Quote over all PCRs it has: TPMS_ATTEST and TPMT_SIGNATURE.
     pub(crate) fn quote(&self, qualifying: &[u8]) -> (Vec<u8>, Vec<u8>) {
-        let mut body = be32(self.pcrs.len());
-        for (hash, values) in &self.pcrs {
+        self.quote_banks(qualifying, 1)
+    }
+
+    /// The same with all banks this many times.
+    pub(crate) fn quote_banks(&self, qualifying: &[u8], times: usize) -> (Vec<u8>, Vec<u8>) {
+        let banks = || (0..times).flat_map(|_| &self.pcrs);
+        let mut body = be32(banks().count());
+        for (hash, values) in banks() {
             body.extend(alg_of(*hash).to_be_bytes());
             let mut map = [0_u8; 3];
             for pcr in values.keys() {
@@ -66,7 +72,7 @@ impl SoftTpm {
             body.push(3);
             body.extend(map);
         }
-        let values: Vec<&Digest> = self.pcrs.values().flat_map(|bank| bank.values()).collect();
+        let values: Vec<&Digest> = banks().flat_map(|(_, bank)| bank.values()).collect();
         body.extend(sized(tpm::pcr_digest(HashAlg::Sha256, &values).bytes()));
         self.attest(tpm::ATTEST_QUOTE, qualifying, &body)
     }

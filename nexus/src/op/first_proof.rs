@@ -349,7 +349,7 @@ fn rekeyed(
     if matches!(row.lifecycle, Lifecycle::Decommissioned) {
         return Err(Fault::Decommissioned { device: row.id }.into());
     }
-    if row.ek_name != enrolment.ek_name || row.dice != proved.dice {
+    if row.ek_spki != enrolment.ek_spki || row.dice != proved.dice {
         return Err(Fault::Identity {
             why: "its hardware is not that of the dpu to re-key",
         }
@@ -373,7 +373,8 @@ fn fresh(
     root: RootLevel,
 ) -> Result<Device, Problem> {
     nobodys::<Device>(tx, "ak_name", enrolment.ak_name.as_ref())?;
-    nobodys::<Device>(tx, "ek_name", enrolment.ek_name.as_ref())?;
+    // By the key, not by the name: of a public area, activation proves the key alone.
+    nobodys::<Device>(tx, "ek_spki", enrolment.ek_spki.as_ref())?;
     nobodys::<Device>(tx, "dice", proved.dice.as_ref())?;
     let never = Timestamp::from_millis(0);
     Ok(Device {
@@ -398,6 +399,7 @@ fn fresh(
         reference: None,
         dice: proved.dice,
         ek_name: enrolment.ek_name.clone(),
+        ek_spki: enrolment.ek_spki,
         ak_name: enrolment.ak_name.clone(),
         ek_ends: enrolment.ek_ends,
         pcrs: Words::default(),

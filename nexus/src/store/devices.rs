@@ -155,8 +155,10 @@ crate::trust_row! {
             reference: Option<ReferenceId>,
             /// Pinned: SHA-256 of the SubjectPublicKeyInfo of the stable DICE layer.
             dice: Option<[u8; 32]>,
-            /// Pinned: the EK's name.
+            /// Pinned: the EK's name, as its TPM's public area was stated at enrolment.
             ek_name: Option<Vec<u8>>,
+            /// Pinned: SHA-256 of the EK's SubjectPublicKeyInfo: what activation proved, and so what must be nobody else's.
+            ek_spki: Option<[u8; 32]>,
             /// Pinned: the AK's name.
             ak_name: Option<Vec<u8>>,
             /// The end of the chain that certifies the EK, where one does.
@@ -184,7 +186,7 @@ crate::trust_row! {
             /// What became of the consequences of its loss of trust.
             effects: Effects,
         }
-        index { tenant, name, dice, ek_name, ak_name }
+        index { tenant, name, dice, ek_spki, ak_name }
     }
 }
 

@@ -188,6 +188,57 @@ fn a_path_length_binds_an_anchor_that_is_left_out() {
     assert_eq!(verify(&direct[1..]), Ok(()));
 }
 
+/// Whoever pins a key believes what that key signs, and nothing else that carries it.
+#[test]
+fn a_root_that_carries_the_pinned_key_must_be_signed_by_it_and_name_itself() {
+    let mut borrowed = forge::chain(&shaped());
+    *borrowed[0].last_mut().unwrap() ^= 1;
+    assert_eq!(
+        identify(&borrowed, &pinned()),
+        Err(Refusal::ChainSignature { index: 0 })
+    );
+    let crossed = Spec {
+        issuer: Some("somebody"),
+        ..Spec::ca("root")
+    };
+    assert_eq!(but(0, crossed), Err(Refusal::ChainNoAnchor));
+}
+
+#[test]
+fn a_key_that_certifies_itself_again_is_refused() {
+    let mut specs = shaped();
+    specs.insert(2, Spec::ca("model"));
+    assert_eq!(forged(&specs), Err(Refusal::ChainDuplicate { index: 2 }));
+}
+
+#[test]
+fn a_ca_that_names_other_purposes_issues_no_ek() {
+    let mut ek = Spec::leaf("ek");
+    ek.extensions[0] = extension(forge::KEY_USAGE, true, b"\x03\x02\x03\x08");
+    let root = forge::chain(&[Spec::ca("root")]);
+    let root = Certificate::parse(&root[0]).unwrap();
+    let anchors = TrustAnchors::new(
+        Anchor::from_certificate("r", AnchorKind::Vendor, &root).unwrap(),
+        Vec::new(),
+    );
+    let under = |purpose: &[u8]| {
+        let purposes = forge::sequence(&[&forge::element(0x06, &[purpose])]);
+        let middle =
+            Spec::ca("middle").with(extension(forge::EXTENDED_KEY_USAGE, false, &purposes));
+        let certificates = forge::chain(&[Spec::ca("root"), middle, ek.clone()]);
+        let chain = Chain::parse(certificates.iter().map(Vec::as_slice), Order::RootFirst).unwrap();
+        chain
+            .verify(&anchors, Usage::EndorsementKey, NOW, &AwsLc)
+            .map(|_| ())
+    };
+    // tcg-kp-EKCertificate, then id-kp-serverAuth.
+    assert_eq!(under(b"\x67\x81\x05\x08\x01"), Ok(()));
+    assert_eq!(
+        under(b"\x2b\x06\x01\x05\x05\x07\x03\x01"),
+        Err(Refusal::ChainExtendedKeyUsage { index: 1 })
+    );
+}
+
 #[test]
 fn dates_and_purposes_and_critical_extensions_have_their_own_codes() {
     let dated = |dates| {

@@ -228,6 +228,15 @@ async fn an_identity_is_the_claims_and_nobody_elses() {
         .enrol_with(&mut first.clone(), &secret_of(&made[0]))
         .await;
     assert_eq!(step(again), "enrol.identity_taken");
+    // Nobody vouches for what the public area says beside the key: another policy gives another name, and is the same EK.
+    let mut renamed = first.clone();
+    renamed.ek_policy = vec![7; 32];
+    renamed.tpm.ak = super::soft_tpm::signing_key(99);
+    renamed.request = super::soft_tpm::signing_key(98);
+    let item = World::item("dpu-d", &renamed);
+    let made = world.claims(&world.acme.admin, vec![item]).await.unwrap();
+    let again = world.enrol_with(&mut renamed, &secret_of(&made[0])).await;
+    assert_eq!(step(again), "enrol.identity_taken");
     // A machine that states another serial than its claim.
     let made = world.claims(
         &world.acme.admin,

@@ -504,6 +504,8 @@ pub(super) struct Machine {
     pub(super) tpm: SoftTpm,
     pub(super) request: SigningKey,
     pub(super) ek: SigningKey,
+    /// The authPolicy that its EK's public area states.
+    pub(super) ek_policy: Vec<u8>,
     pub(super) serial: String,
     pub(super) hpke: HpkeKey,
     pub(super) hpke_private: Zeroizing<[u8; 32]>,
@@ -520,6 +522,7 @@ impl Machine {
             tpm,
             request: soft_tpm::signing_key(seed + 100),
             ek: soft_tpm::signing_key(seed + 50),
+            ek_policy: Vec::new(),
             serial: format!("SN{seed:04}"),
             hpke: HpkeKey::new(Kem::X25519, &[1; 32]).unwrap(),
             hpke_private: Zeroizing::new([0; 32]),
@@ -573,7 +576,8 @@ impl Machine {
         let head = [
             &[0, 0x23, 0, 0x0b][..],
             &attributes.to_be_bytes(),
-            &[0, 0],
+            &[0, u8::try_from(self.ek_policy.len()).unwrap()],
+            &self.ek_policy,
             &[0, 6, 0, 0x80, 0, 0x43],
         ]
         .concat();
