@@ -232,7 +232,7 @@ impl Nexus {
     /// Where the bootstrap token is.
     #[must_use]
     pub fn bootstrap_file(&self) -> PathBuf {
-        self.data.join("bootstrap-token")
+        self.data.join("bootstrap.token")
     }
 
     /// Its configuration.
