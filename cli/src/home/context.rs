@@ -133,7 +133,7 @@ pub(crate) fn example() -> Context {
         key_id: KeyId::from_random(&[2; 16]),
         name: "Ada".into(),
         log_key: log_key.to_string(),
-        key: KeyPlace::File("/home/ada/.config/assay/keys/lab".into()),
+        key: KeyPlace::File("/srv/ada/assay/keys/lab".into()),
     }
 }
 

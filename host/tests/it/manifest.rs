@@ -125,14 +125,6 @@ fn i1_what_is_not_for_this_host_is_refused_with_its_own_code() {
             }),
         ),
         (
-            "manifest.principal",
-            Box::new(|m| {
-                m.files
-                    .principals
-                    .insert("ops".to_owned(), vec![format!("root@{}", m.host_id)]);
-            }),
-        ),
-        (
             "manifest.host_principal",
             Box::new(|m| m.files.host_certificate = Some(stray.clone())),
         ),

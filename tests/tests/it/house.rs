@@ -43,7 +43,7 @@ const EDGES: &[(&str, &[&str], &[&str])] = &[
             "assay-client",
             "assay-tls",
         ],
-        &[],
+        &["assay-nexus"],
     ),
 ];
 
