@@ -18,6 +18,7 @@ pub mod person;
 mod ports;
 pub mod process;
 pub mod programs;
+pub mod raw;
 pub mod ssh;
 pub mod sshd;
 pub mod tpm;

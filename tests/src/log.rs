@@ -2,7 +2,7 @@
 
 use assay_api::log::{Entry, GENESIS, Head, Item, LogKey, Report, Valid, chain_hash, verify_log};
 use assay_api::routes::call;
-use assay_api::types::{AuditAsk, Empty};
+use assay_api::types::{AuditAsk, AuditPage, Empty};
 
 use crate::person::Person;
 
@@ -20,7 +20,7 @@ pub fn export(admin: &Person) -> Vec<Item> {
             limit: Some(500),
             ..AuditAsk::default()
         };
-        let page = admin.must::<call::list_audit>(None, &ask);
+        let page = patiently(admin, &ask);
         let size = Checkpointed::of(&page.checkpoint);
         for entry in page.items {
             chain = chain_hash(&chain, &entry.entry.0);
@@ -35,6 +35,24 @@ pub fn export(admin: &Person) -> Vec<Item> {
             return items;
         }
     }
+}
+
+/// A page, also from a nexus that has just come back.
+fn patiently(admin: &Person, ask: &AuditAsk) -> AuditPage {
+    let again = |_: &usize| {
+        let asked = admin.call::<call::list_audit>(None, ask);
+        if asked
+            .as_ref()
+            .is_err_and(assay_client::CallError::is_retryable)
+        {
+            std::thread::sleep(std::time::Duration::from_millis(100));
+            return None;
+        }
+        Some(asked.unwrap_or_else(|e| panic!("list_audit: {} {e}", e.code())))
+    };
+    (0..50)
+        .find_map(|n| again(&n))
+        .unwrap_or_else(|| panic!("the log can't be read"))
 }
 
 /// What a checkpoint says of its size.
@@ -82,8 +100,16 @@ pub fn key(admin: &Person) -> LogKey {
 /// # Panics
 /// Where it is broken.
 pub fn must_hold(admin: &Person, heads: &[Head]) -> Valid {
+    must_hold_by(admin, &key(admin), heads)
+}
+
+/// The same by a key that is known.
+///
+/// # Panics
+/// Where it is broken.
+pub fn must_hold_by(admin: &Person, key: &LogKey, heads: &[Head]) -> Valid {
     let items = export(admin);
-    match verify_log(items.into_iter().map(Ok::<_, ()>), &key(admin), heads) {
+    match verify_log(items.into_iter().map(Ok::<_, ()>), key, heads) {
         Ok(Report::Valid(valid)) => valid,
         other => panic!("the log does not hold: {other:?}"),
     }
