@@ -11,7 +11,7 @@ pub fn write(document: &[u8]) -> String {
     format!("{}\n", Base64UrlUnpadded::encode_string(document))
 }
 
-/// The document in a file: as [`write`] wrote it, or the bare bytes. `None` where it is neither.
+/// The document in a file: as [`write()`] wrote it, or the bare bytes. `None` where it is neither.
 #[must_use]
 pub fn read(file: &[u8]) -> Option<Vec<u8>> {
     if file.first() == Some(&SIGN1) {

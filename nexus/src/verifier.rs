@@ -1,6 +1,6 @@
 //! The Verifier (RFC 9334): what is expected of a device's evidence, what judges it, and the signed result.
 //!
-//! Verifying and appraising take no lock: [`verdict`](crate::verdict) stores the outcome, after the rows that were used here
+//! Verifying and appraising take no lock: `verdict.rs` stores the outcome, after the rows that were used here
 //! have been read again.
 
 use assay_api::id::{DeviceId, ReferenceId, TenantId};

@@ -209,7 +209,7 @@ pub fn root_at<S: Subtrees + ?Sized>(tree: &S, size: u64) -> Result<Hash, S::Fai
     range_root(tree, 0, size)
 }
 
-/// The audit path of leaf `index` in the tree of `size` leaves: PATH(m, D[n]) of RFC 6962, 2.1.1, leaf's side first.
+/// The audit path of leaf `index` in the tree of `size` leaves: PATH(m, D\[n\]) of RFC 6962, 2.1.1, leaf's side first.
 /// Empty where `index` is not below `size`.
 ///
 /// # Errors
@@ -235,7 +235,7 @@ pub fn inclusion_proof<S: Subtrees + ?Sized>(
     Ok(path)
 }
 
-/// The proof that the tree of `new` leaves begins with the tree of `old` leaves: PROOF(m, D[n]) of RFC 6962, 2.1.2.
+/// The proof that the tree of `new` leaves begins with the tree of `old` leaves: PROOF(m, D\[n\]) of RFC 6962, 2.1.2.
 /// Empty where `old` is 0 or not below `new`.
 ///
 /// # Errors

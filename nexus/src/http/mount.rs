@@ -1,4 +1,4 @@
-//! The route table as an axum router. A row without its function in [`op`](crate::op) does not compile.
+//! The route table as an axum router. A row without its function in [`op`] does not compile.
 
 use std::sync::Arc;
 
