@@ -1,40 +1,85 @@
 //! The audit log as an auditor gets it.
 
-use assay_api::log::{Entry, GENESIS, Head, Item, LogKey, Report, Valid, chain_hash, verify_log};
+use assay_api::log::{
+    Entry, GENESIS, Hash, Head, Item, LogKey, Report, Valid, chain_hash, verify_log,
+};
 use assay_api::routes::call;
 use assay_api::types::{AuditAsk, AuditPage, Empty};
 
 use crate::person::Person;
 
-/// The whole log, page by page, as the lines of an export: entries with their chain hashes, then the last checkpoint.
+/// A log as far as it was read: entries with their chain hashes, and the checkpoint that covers them.
+#[derive(Clone, Debug)]
+pub struct Export {
+    entries: Vec<Item>,
+    chain: Hash,
+    checkpoint: String,
+}
+
+impl Default for Export {
+    fn default() -> Self {
+        Self {
+            entries: Vec::new(),
+            chain: GENESIS,
+            checkpoint: String::new(),
+        }
+    }
+}
+
+impl Export {
+    /// Reads what has come since, page by page.
+    ///
+    /// # Panics
+    /// Where the nexus refuses.
+    pub fn go_on(&mut self, admin: &Person) {
+        // The checkpoint covers what stands when a page is read: the last page brings one for everything before.
+        loop {
+            let from = u64::try_from(self.entries.len()).unwrap();
+            let ask = AuditAsk {
+                from: Some(from),
+                limit: Some(500),
+                ..AuditAsk::default()
+            };
+            let page = patiently(admin, &ask);
+            for entry in page.items {
+                self.chain = chain_hash(&self.chain, &entry.entry.0);
+                let (bytes, chain) = (entry.entry.0, self.chain);
+                self.entries.push(Item::Entry { bytes, chain });
+            }
+            self.checkpoint = page.checkpoint;
+            if page.next == Checkpointed::of(&self.checkpoint).0 {
+                return;
+            }
+        }
+    }
+
+    /// The lines of an export file.
+    pub fn items(&self) -> impl Iterator<Item = Item> {
+        let checkpoint = Item::Checkpoint(self.checkpoint.clone());
+        self.entries.iter().cloned().chain([checkpoint])
+    }
+
+    /// Verifies it; it must contain these heads.
+    ///
+    /// # Panics
+    /// Where it is broken.
+    pub fn must_hold(&self, key: &LogKey, heads: &[Head]) -> Valid {
+        match verify_log(self.items().map(Ok::<_, ()>), key, heads) {
+            Ok(Report::Valid(valid)) => valid,
+            other => panic!("the log does not hold: {other:?}"),
+        }
+    }
+}
+
+/// The whole log, as the lines of an export.
 ///
 /// # Panics
 /// Where the nexus refuses.
 #[must_use]
 pub fn export(admin: &Person) -> Vec<Item> {
-    // The checkpoint covers what stands when a page is read; a last page that is empty brings one for everything before.
-    let (mut items, mut chain, mut from) = (Vec::new(), GENESIS, 0);
-    loop {
-        let ask = AuditAsk {
-            from: Some(from),
-            limit: Some(500),
-            ..AuditAsk::default()
-        };
-        let page = patiently(admin, &ask);
-        let size = Checkpointed::of(&page.checkpoint);
-        for entry in page.items {
-            chain = chain_hash(&chain, &entry.entry.0);
-            items.push(Item::Entry {
-                bytes: entry.entry.0,
-                chain,
-            });
-        }
-        from = page.next;
-        if from == size.0 {
-            items.push(Item::Checkpoint(page.checkpoint));
-            return items;
-        }
-    }
+    let mut export = Export::default();
+    export.go_on(admin);
+    export.items().collect()
 }
 
 /// A page, also from a nexus that has just come back.
@@ -100,17 +145,7 @@ pub fn key(admin: &Person) -> LogKey {
 /// # Panics
 /// Where it is broken.
 pub fn must_hold(admin: &Person, heads: &[Head]) -> Valid {
-    must_hold_by(admin, &key(admin), heads)
-}
-
-/// The same by a key that is known.
-///
-/// # Panics
-/// Where it is broken.
-pub fn must_hold_by(admin: &Person, key: &LogKey, heads: &[Head]) -> Valid {
-    let items = export(admin);
-    match verify_log(items.into_iter().map(Ok::<_, ()>), key, heads) {
-        Ok(Report::Valid(valid)) => valid,
-        other => panic!("the log does not hold: {other:?}"),
-    }
+    let mut export = Export::default();
+    export.go_on(admin);
+    export.must_hold(&key(admin), heads)
 }

@@ -52,7 +52,7 @@ impl Load<'_> {
     }
 
     fn goes_on(&self) -> bool {
-        thread::sleep(Duration::from_millis(5));
+        thread::sleep(Duration::from_millis(15));
         !self.stop.load(Ordering::Relaxed)
     }
 
@@ -262,9 +262,11 @@ fn kill_for(
 ) -> ([u32; 3], Head) {
     let end = Instant::now() + most;
     let (mut kills, key) = ([0; 3], log::key(&lab.admin));
-    let mut head = log::must_hold(&lab.admin, &[]).head;
+    let mut export = log::Export::default();
+    export.go_on(&lab.admin);
+    let mut head = export.must_hold(&key, &[]).head;
     while Instant::now() < end {
-        thread::sleep(Duration::from_millis(below(700)));
+        thread::sleep(Duration::from_millis(below(400)));
         match below(5) {
             0 => {
                 device.agent.kill();
@@ -281,7 +283,9 @@ fn kill_for(
             _ => {
                 lab.nexus.kill();
                 lab.nexus.up();
-                head = log::must_hold_by(&lab.admin, &key, &[head]).head;
+                // What was read before must go on in what there is now.
+                export.go_on(&lab.admin);
+                head = export.must_hold(&key, &[head]).head;
                 kills[0] += 1;
             }
         }

@@ -11,6 +11,8 @@ mod kills;
 #[cfg(test)]
 mod path;
 #[cfg(test)]
+mod proofs;
+#[cfg(test)]
 mod ready;
 #[cfg(test)]
 mod strangers;
