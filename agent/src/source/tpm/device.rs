@@ -33,6 +33,8 @@ const PCRS_A_READ: usize = 8;
 /// The NV indices of the EK Credential Profile's certificates lie here.
 const NV_FIRST: u32 = 0x01c0_0000;
 const NV_COUNT: u32 = 64;
+/// TPM 2.0 Part 2, 7.4: handles of transient objects.
+const TRANSIENT_FIRST: u32 = 0x8000_0000;
 
 /// A TPM, open or about to be.
 pub(super) struct Device {
@@ -60,6 +62,18 @@ impl fmt::Debug for Device {
 
 type Marshalled = (Vec<u8>, Vec<u8>);
 
+/// Flushes every transient object.
+fn flush_left_over(context: &mut Context) -> Result<(), Error> {
+    let (found, _) = context.get_capability(CapabilityType::Handles, TRANSIENT_FIRST, NV_COUNT)?;
+    if let CapabilityData::Handles(handles) = found {
+        for handle in Vec::<TpmHandle>::from(handles) {
+            let object = context.tr_from_tpm_public(handle)?;
+            context.flush_context(object)?;
+        }
+    }
+    Ok(())
+}
+
 impl Device {
     /// Connects, so that a missing TPM shows at once and the TCTI's library is loaded early.
     pub(super) fn open(tcti: &str) -> Result<Self, SourceError> {
@@ -68,7 +82,12 @@ impl Device {
             why,
         };
         let conf = TctiNameConf::from_str(tcti).map_err(|e| unreachable(e.to_string()))?;
-        let context = Context::new(conf.clone()).map_err(|e| unreachable(e.to_string()))?;
+        let mut context = Context::new(conf.clone()).map_err(|e| unreachable(e.to_string()))?;
+        // A kernel's resource manager flushes what a killed client had loaded; a software TPM without one keeps it, and is full
+        // after a few. It serves one client at a time, so whatever is loaded now is left over.
+        if tcti.starts_with("swtpm:") || tcti.starts_with("mssim:") {
+            flush_left_over(&mut context).map_err(|e| unreachable(e.to_string()))?;
+        }
         Ok(Self {
             tcti: tcti.to_owned(),
             conf,
