@@ -8,6 +8,7 @@ use assay_api::routes::call;
 use assay_api::types::*;
 use assay_tests::lab::{Device, Lab, Paired, certificate_ask, reason};
 use assay_tests::log;
+use assay_tests::nexus::Options;
 use assay_tests::person::Person;
 use assay_tests::ssh::{Login, SshClient, me};
 use assay_tests::wait::{secs, until};
@@ -500,4 +501,62 @@ fn i10_quarantine_wipes_revokes_and_lists_what_was_exposed() {
     until("the secret comes back", secs(40), held, || {
         lab.logs(&[&device.agent.tail()])
     });
+}
+
+#[test]
+fn i13_what_is_cut_off_from_the_nexus_shuts_by_itself() {
+    if !ready::hosts() {
+        return;
+    }
+    let options = Options {
+        outage_grace: "2s".into(),
+        ..Options::default()
+    };
+    let mut lab = Lab::with(options);
+    ca(&lab);
+    let device = verified(&lab, "dpu-a");
+    let host = lab.host("host-a", &device);
+    lab.push("cluster", &device, &host);
+    let user = client(&lab, &lab.admin, &[&host]);
+    let put = SecretPut {
+        dpu: "dpu-a".into(),
+        name: "key".into(),
+        value: SecretB64(vec![9; 32].into()),
+    };
+    lab.admin.must::<call::put_secret>(None, &put);
+    let held = || device.agent.secret("key").is_some();
+    until("the agent holds it", secs(30), held, || device.agent.tail());
+    assert_eq!(login(&user, &host), Login::In, "{}", host.host.tail());
+    let fresh_until = lab.show(&device).fresh_until.unwrap();
+    let now = lab.admin.must::<call::whoami>(None, &Empty {}).time;
+    let fresh = Duration::from_millis(fresh_until.0.as_millis() - now.0.as_millis());
+
+    // The nexus is gone: what is there stays for its time, and no longer.
+    lab.nexus.kill();
+    let gone = Instant::now();
+    assert_eq!(login(&user, &host), Login::In);
+    assert!(held());
+    let logs = || format!("{}{}", device.agent.tail(), host.host.tail());
+    let ran_out = || !held();
+    until("the lease runs out", fresh + secs(2), ran_out, logs);
+    println!(
+        "the lease ran out after {:?}, fresh for {fresh:?}",
+        gone.elapsed()
+    );
+    // The newest manifest may be from a later proof than the one that was looked at.
+    let shut = || login(&user, &host) == Login::Denied;
+    until("sshd takes no certificate any more", secs(75), shut, logs);
+    println!("the host shut after {:?}", gone.elapsed());
+    assert!(gone.elapsed() < fresh + secs(2 + 15));
+    let local = host.host.sshd.at("local");
+    let by_key = user.login_with(host.host.sshd.port(), &host.fqdn, &local);
+    assert_eq!(by_key, Login::In, "local keys go on working");
+    lab.nexus.up();
+    let opens = || login(&user, &host) == Login::In;
+    until(
+        "it opens again once the nexus is back",
+        secs(60),
+        opens,
+        logs,
+    );
 }
