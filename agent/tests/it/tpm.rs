@@ -99,3 +99,36 @@ fn the_tpm_is_free_for_others_while_the_agent_rests() {
     swtpm.extend(16);
     assert!(tpm.sign(b"message").is_ok());
 }
+
+/// Somebody who is killed leaves sessions in a TPM without a resource manager; there is room for a few, and no reset in sight.
+#[test]
+fn a_tpm_full_of_what_a_killed_process_left_is_flushed() {
+    use std::io::{Read as _, Write as _};
+    let Some(swtpm) = SwTpm::start() else {
+        return;
+    };
+    let file = swtpm.path("tpm.json");
+    drop(Tpm::open(&swtpm.tcti(), &file).unwrap());
+    let port: u16 = swtpm.tcti().rsplit_once('=').unwrap().1.parse().unwrap();
+    for kinds in [[0, 0, 0, 0], [1, 1, 1, 1], [0, 1, 1, 0]] {
+        let mut direct = std::net::TcpStream::connect(("127.0.0.1", port)).unwrap();
+        // TPM2_StartAuthSession, HMAC (0) or policy (1), unbound, without salt.
+        let mut command = vec![0x80, 0x01, 0, 0, 0, 43, 0, 0, 0x01, 0x76];
+        command.extend([0x40, 0, 0, 0x07, 0x40, 0, 0, 0x07, 0, 16]);
+        command.extend([7; 16]);
+        command.extend([0, 0, 0, 0, 0x10, 0, 0x0b]);
+        let mut codes = Vec::new();
+        for kind in kinds {
+            command[40 - 2] = kind;
+            direct.write_all(&command).unwrap();
+            let mut answer = [0; 256];
+            assert!(direct.read(&mut answer).unwrap() >= 10);
+            codes.push(u32::from_be_bytes(answer[6..10].try_into().unwrap()));
+        }
+        drop(direct);
+        assert_eq!(codes.last(), Some(&0x903), "it is full: {codes:x?}");
+        let mut tpm = Tpm::open(&swtpm.tcti(), &file).unwrap();
+        let signature = tpm.sign(b"message").unwrap();
+        assert!(check(tpm.request_key(), b"message", &signature));
+    }
+}

@@ -33,8 +33,8 @@ const PCRS_A_READ: usize = 8;
 /// The NV indices of the EK Credential Profile's certificates lie here.
 const NV_FIRST: u32 = 0x01c0_0000;
 const NV_COUNT: u32 = 64;
-/// TPM 2.0 Part 2, 7.4: handles of transient objects.
-const TRANSIENT_FIRST: u32 = 0x8000_0000;
+/// TPM 2.0 Part 2, 7.4: handles of loaded sessions, and of transient objects.
+const LOADED_FIRST: [u32; 2] = [0x0200_0000, 0x8000_0000];
 
 /// A TPM, open or about to be.
 pub(super) struct Device {
@@ -62,13 +62,20 @@ impl fmt::Debug for Device {
 
 type Marshalled = (Vec<u8>, Vec<u8>);
 
-/// Flushes every transient object.
+/// Flushes every session and transient object.
 fn flush_left_over(context: &mut Context) -> Result<(), Error> {
-    let (found, _) = context.get_capability(CapabilityType::Handles, TRANSIENT_FIRST, NV_COUNT)?;
-    if let CapabilityData::Handles(handles) = found {
-        for handle in Vec::<TpmHandle>::from(handles) {
-            let object = context.tr_from_tpm_public(handle)?;
-            context.flush_context(object)?;
+    for first in LOADED_FIRST {
+        let (found, _) = context.get_capability(CapabilityType::Handles, first, NV_COUNT)?;
+        if let CapabilityData::Handles(handles) = found {
+            for handle in Vec::<TpmHandle>::from(handles) {
+                let object = context.tr_from_tpm_public(handle)?;
+                match context.flush_context(object) {
+                    // The TPM has flushed it; the library's books don't know that policy sessions can be.
+                    Err(Error::WrapperError(tss_esapi::WrapperErrorKind::InvalidHandleState))
+                        if matches!(handle, TpmHandle::PolicySession(_)) => {}
+                    done => done?,
+                }
+            }
         }
     }
     Ok(())
