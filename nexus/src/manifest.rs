@@ -166,15 +166,18 @@ pub(crate) fn plan(rows: &impl Rows, host: HostRow, now: Timestamp) -> Result<Pl
     };
     let certificate = held.filter(stands);
     let half = HOST_CERTIFICATE_MILLIS / 2;
-    let certificate_due = !cas.is_empty()
-        && certificate
-            .as_ref()
-            .is_none_or(|c| c.valid_before <= now.plus_millis(half))
-        || certificate
-            .as_ref()
-            .is_some_and(|c| signer_is_old(rows, &cas, c).unwrap_or(true));
-    // Lists go on for CAs that were withdrawn, so that a host that still trusts them for a moment hears of revocations.
-    let ids: Vec<SshCaId> = cas.iter().map(|c| c.id.clone()).collect();
+    let certificate_due = match &certificate {
+        Some(c) => c.valid_before <= now.plus_millis(half) || signer_is_old(rows, &cas, c)?,
+        None => !cas.is_empty(),
+    };
+    // Of every CA that was ever pushed here: the host replaces its list before its CA keys, and until those are gone, too, a
+    // list without a withdrawn CA's revocations would let its revoked certificates in.
+    let mut ids: Vec<SshCaId> = rows
+        .find::<PushRow>("device", &host.device)?
+        .into_iter()
+        .map(|push| push.ca)
+        .collect();
+    ids.sort_unstable();
     let report = match (&before, reported(rows, &host.id)?) {
         (Some(m), Some((sequence, outcome, _))) if sequence == m.sequence && outcome == "ok" => {
             Report::Installed

@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 pub struct HostPair {
     /// DPU id or name.
     pub dpu: String,
-    /// Name in the tenant: 1 to 63 characters of a-z, 0-9, `-` and `.`.
+    /// Name in the tenant: 1 to 63 characters of a-z, 0-9 and `-`.
     pub name: String,
     /// Host-certificate principals (FQDNs), 1 to 16.
     pub principals: Vec<String>,

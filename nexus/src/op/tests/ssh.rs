@@ -2,8 +2,9 @@
 
 use std::convert::Infallible;
 
+use assay_api::manifest::{Files, Manifest};
 use assay_api::pairing::PairingRequest;
-use assay_api::signed::sign_document;
+use assay_api::signed::{Unverified, sign_document};
 use assay_api::types::*;
 use ed25519_dalek::{Signer as _, SigningKey};
 
@@ -67,6 +68,20 @@ impl World {
             op::pull_manifest(ctx, ask).await.unwrap();
         }
         waiting.len()
+    }
+
+    /// The files of the newest manifest of the one host behind a machine.
+    async fn newest(&self, machine: &Machine) -> Files {
+        let ctx = self.ctx(&machine.caller(self), "agent_hosts", None);
+        let hosts = op::agent_hosts(ctx, Empty {}).await.unwrap().into_inner();
+        let ctx = self.ctx(&machine.caller(self), "pull_manifest", None);
+        let ask = ManifestAsk {
+            host_id: hosts.items[0].host_id.clone(),
+            have: 0,
+        };
+        let out = op::pull_manifest(ctx, ask).await.unwrap().into_inner();
+        let manifest = Unverified::<Manifest>::parse(&out.manifest.unwrap().0).unwrap();
+        manifest.claimed().files.clone()
     }
 
     async fn states(&self) -> Vec<(String, String, String)> {
@@ -194,6 +209,51 @@ async fn i10_a_failed_proof_revokes_what_names_only_its_hosts() {
     assert_eq!(world.carry(&a).await, 1);
     assert_eq!(world.carry(&b).await, 1);
     assert!(!world.wake(&b).await.wipe);
+    // A host replaces its list before its CA keys: what withdraws the CA still lists what it revoked.
+    let files = world.newest(&a).await;
+    assert!(files.user_cas.is_empty() && files.host_certificate.is_none());
+    assert!(is_listed(&files.krl, &only_a.certificate));
+    assert!(!is_listed(&files.krl, &both.certificate));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn i13_a_list_goes_on_for_a_ca_that_was_withdrawn() {
+    let (world, a, _) = with_hosts().await;
+    let admin = &world.acme.admin;
+    let made = world
+        .sign(admin, &["host-a"], "aaaaaaaaaaaaaaa1")
+        .await
+        .unwrap();
+    let reason = || Reason {
+        reason: "lost".into(),
+    };
+    let ctx = world.ctx(admin, "revoke_certificate", Some(&made.info.id));
+    op::revoke_certificate(ctx, reason()).await.unwrap();
+    assert_eq!(world.carry(&a).await, 1);
+    let ctx = world.ctx(admin, "withdraw", Some("dpu-a"));
+    let ask = PushAsk {
+        ssh_ca: "prod".into(),
+    };
+    op::withdraw(ctx, ask).await.unwrap();
+    assert_eq!(world.carry(&a).await, 1);
+    let files = world.newest(&a).await;
+    assert!(files.user_cas.is_empty());
+    assert!(is_listed(&files.krl, &made.certificate));
+}
+
+/// Whether the real `ssh-keygen` finds a certificate in a list.
+fn is_listed(krl: &[u8], certificate: &str) -> bool {
+    let dir = tempfile::tempdir().unwrap();
+    std::fs::write(dir.path().join("krl"), krl).unwrap();
+    std::fs::write(dir.path().join("it-cert.pub"), certificate).unwrap();
+    let asked = std::process::Command::new("ssh-keygen")
+        .args(["-Q", "-f", "krl", "it-cert.pub"])
+        .current_dir(dir.path())
+        .output()
+        .expect("ssh-keygen is installed");
+    let text = String::from_utf8_lossy(&asked.stdout).into_owned();
+    assert!(asked.status.success() != text.contains("REVOKED"), "{text}");
+    !asked.status.success()
 }
 
 #[tokio::test(flavor = "multi_thread")]
