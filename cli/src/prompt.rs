@@ -7,6 +7,7 @@ use nix::sys::termios::{LocalFlags, SetArg, Termios, tcgetattr, tcsetattr};
 use zeroize::Zeroizing;
 
 use crate::fault::{Exit, Fault};
+use crate::out::text;
 
 /// The most that is read from a terminal, in bytes.
 const LIMIT: usize = 8192;
@@ -50,7 +51,9 @@ pub(crate) fn confirm(what: &str, word: &str) -> Result<(), Fault> {
         .hint("say `--yes` if you are sure"));
     }
     let mut err = io::stderr();
-    let _ = write!(err, "{what}\ntype `{word}` to go on: ");
+    // Both may hold what others wrote.
+    let (shown, typed_so) = (text::clean(what), text::clean(word));
+    let _ = write!(err, "{shown}\ntype `{typed_so}` to go on: ");
     let _ = err.flush();
     let mut typed = String::new();
     let most = u64::try_from(LIMIT).unwrap_or(u64::MAX);

@@ -67,7 +67,8 @@ async fn stay_connected(host: &Arc<Host>, pairing: &Pairing, key: &CertKey, at: 
             "{fault}; next attempt in {} ms",
             pause.as_millis()
         );
-        notify(&[NotifyState::Status(&format!("not connected: {fault}"))]);
+        let status = one_line(&format!("not connected: {fault}"));
+        notify(&[NotifyState::Status(&status)]);
         sleep(pause).await;
     }
 }
@@ -165,6 +166,14 @@ fn cut(text: &str, limit: usize) -> String {
     out
 }
 
+/// Each line of a notification is a message of its own (sd_notify(3)): what the DPU said must not become one.
+fn one_line(text: &str) -> String {
+    text.chars()
+        .map(|c| if c.is_control() { ' ' } else { c })
+        .take(500)
+        .collect()
+}
+
 async fn blocking<T: Send + 'static>(
     host: &Arc<Host>,
     work: impl FnOnce(&Host) -> Result<T, Fault> + Send + 'static,
@@ -237,6 +246,12 @@ mod tests {
         assert!(runs_out(t(100), t(500), t(400)));
         assert!(runs_out(t(500), t(100), t(0)) || !runs_out(t(500), t(100), t(0)));
         assert!(runs_out(t(100), t(500), t(900)));
+    }
+
+    #[test]
+    fn a_status_is_one_line_whatever_the_dpu_said() {
+        assert_eq!(one_line("x\nMAINPID=1\x1b[2J"), "x MAINPID=1 [2J");
+        assert_eq!(one_line(&"é".repeat(9000)).chars().count(), 500);
     }
 
     #[test]

@@ -1,7 +1,7 @@
 //! What people and scripts see: data on standard output, everything else on standard error.
 
 mod table;
-mod text;
+pub(crate) mod text;
 
 use std::io::{self, IsTerminal, Write};
 
@@ -83,8 +83,8 @@ impl Out {
     /// As [`Out::list`].
     pub(crate) fn raw(self, text: &str, answer: &impl Serialize) -> Result<(), Fault> {
         match self.format {
-            Format::Table if text.ends_with('\n') => print(text),
-            Format::Table => print(&format!("{text}\n")),
+            Format::Table if text.ends_with('\n') => print(&text::lines(text)),
+            Format::Table => print(&format!("{}\n", text::lines(text))),
             _ => self.data(answer),
         }
     }
@@ -139,23 +139,7 @@ impl Out {
     pub(crate) fn fault(self, fault: &Fault) {
         let mut err = io::stderr();
         if self.format == Format::Table {
-            let _ = writeln!(
-                err,
-                "{}: {} [{}]",
-                paint("error", "31"),
-                text::clean(&fault.message),
-                fault.code
-            );
-            if let Some(hint) = &fault.hint {
-                let _ = writeln!(err, "{}: {}", paint("hint", "36"), text::clean(hint));
-            }
-            if let Some(request) = fault
-                .request_id
-                .as_ref()
-                .filter(|_| &*fault.code == "internal")
-            {
-                let _ = writeln!(err, "request: {}", text::clean(request));
-            }
+            let _ = err.write_all(people(fault, paint).as_bytes());
         } else {
             #[derive(Serialize)]
             struct Outer<'a> {
@@ -196,6 +180,28 @@ impl Out {
     }
 }
 
+/// An error as people read it. The nexus chose its code and ids as well: nothing of it is printed as it came.
+fn people(fault: &Fault, paint: impl Fn(&str, &str) -> String) -> String {
+    let mut out = format!(
+        "{}: {} [{}]\n",
+        paint("error", "31"),
+        text::clean(&fault.message),
+        text::clean(&fault.code)
+    );
+    if let Some(hint) = &fault.hint {
+        let line = format!("{}: {}\n", paint("hint", "36"), text::clean(hint));
+        out.push_str(&line);
+    }
+    if let Some(request) = fault
+        .request_id
+        .as_ref()
+        .filter(|_| &*fault.code == "internal")
+    {
+        out.push_str(&format!("request: {}\n", text::clean(request)));
+    }
+    out
+}
+
 /// Writes to standard output. A reader that went away (`| head`) is no failure of ours, but ends the program.
 ///
 /// # Errors
@@ -224,12 +230,13 @@ fn json(value: &impl Serialize, pretty: bool) -> Result<String, Fault> {
     } else {
         serde_json::to_string(value)
     };
-    text.map_err(|e| {
+    let text = text.map_err(|e| {
         Fault::new(
             "output",
             format!("the answer can't be written as json: {e}"),
         )
-    })
+    })?;
+    Ok(text::escaped(&text))
 }
 
 fn yaml(value: &impl Serialize) -> Result<String, Fault> {
@@ -240,6 +247,10 @@ fn yaml(value: &impl Serialize) -> Result<String, Fault> {
         )
     };
     let mut text = serde_saphyr::to_string(value).map_err(|e| failed(e.to_string()))?;
+    if text::lines(&text) != text {
+        // YAML has no one way to write such characters in every style; JSON has, and is YAML.
+        text = json(value, true)?;
+    }
     if !text.ends_with('\n') {
         text.push('\n');
     }
@@ -260,6 +271,37 @@ fn paint(word: &str, colour: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// All that a hostile nexus may put where people look: none of it may reach a terminal as it is.
+    const HOSTILE: &str = "a\x1b[2J\u{9b}2J\u{7f}\u{202e}\u{2028}\rz";
+
+    fn harmless(text: &str) {
+        let bad = |c: char| c != '\n' && text::clean(&c.to_string()) != c.to_string();
+        assert!(!text.chars().any(bad), "{text:?}");
+    }
+
+    #[test]
+    fn nothing_that_a_nexus_says_moves_the_cursor_in_any_format() {
+        let mut fault = Fault::new(HOSTILE, HOSTILE).hint(HOSTILE);
+        harmless(&people(&fault, |word, _| word.to_owned()));
+        fault.code = "internal".into();
+        fault.request_id = Some(HOSTILE.into());
+        let text = people(&fault, |word, _| word.to_owned());
+        assert!(text.contains("request: "));
+        harmless(&text);
+        let value = serde_json::json!({ HOSTILE: [HOSTILE] });
+        for text in [
+            json(&value, true).unwrap(),
+            json(&value, false).unwrap(),
+            yaml(&value).unwrap(),
+        ] {
+            harmless(&text);
+        }
+        let read: serde_json::Value = serde_json::from_str(&json(&value, true).unwrap()).unwrap();
+        assert_eq!(read, value, "and nothing is lost");
+        harmless(&text::lines(HOSTILE));
+        assert_eq!(text::lines("a\nb\n"), "a\nb\n");
+    }
 
     #[test]
     fn yaml_and_json_say_the_same() {

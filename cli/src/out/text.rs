@@ -1,5 +1,7 @@
 //! Words: times as people say them, and other people's text made harmless.
 
+use std::fmt::Write as _;
+
 use assay_api::types::Time;
 
 /// Text that others wrote, without anything that a terminal would obey or that would turn its reading around.
@@ -16,8 +18,29 @@ pub(crate) fn clean(text: &str) -> String {
     out
 }
 
+/// The same, but for the ends of lines, which stay.
+#[must_use]
+pub(crate) fn lines(text: &str) -> String {
+    let lines: Vec<String> = text.split('\n').map(clean).collect();
+    lines.join("\n")
+}
+
+/// JSON with all such characters written as escapes (RFC 8259, section 7): they stand in strings only.
+#[must_use]
+pub(crate) fn escaped(json: &str) -> String {
+    let mut out = String::with_capacity(json.len());
+    for c in json.chars() {
+        if c != '\n' && (c.is_control() || is_bidi(c)) {
+            let _ = write!(out, "\\u{:04x}", u32::from(c));
+        } else {
+            out.push(c);
+        }
+    }
+    out
+}
+
 const fn is_bidi(c: char) -> bool {
-    matches!(c, '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}' | '\u{2028}' | '\u{2029}')
+    matches!(c, '\u{061c}' | '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}' | '\u{2028}' | '\u{2029}')
 }
 
 /// A point in time and how far it is: `2026-11-22 21:00:05Z (in 7h 59m)`.

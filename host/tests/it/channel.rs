@@ -209,3 +209,69 @@ fn manifests_come_over_the_channel_and_reports_go_back() {
         assert!(!log.contains("PRIVATE"));
     });
 }
+
+/// What a hostile DPU says may end up in a log and in systemd's status line; it must not become a message to systemd.
+#[test]
+fn a_hostile_agent_says_nothing_to_systemd() {
+    if !ready() {
+        return;
+    }
+    let paired = Paired::new(World::new(""));
+    let (socket, config) = (paired.world.at("agent.sock"), paired.world.at("host.toml"));
+    let text = crate::command::toml(&paired.world);
+    fs::write(
+        &config,
+        format!("{text}[dpu]\naddress = \"unix:{}\"\n", socket.display()),
+    )
+    .unwrap();
+    let systemd = std::os::unix::net::UnixDatagram::bind(paired.world.at("notify")).unwrap();
+    systemd
+        .set_read_timeout(Some(Duration::from_secs(10)))
+        .unwrap();
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .unwrap();
+    runtime.block_on(async {
+        let listener = UnixListener::bind(&socket).unwrap();
+        let log = fs::File::create(paired.world.at("run.log")).unwrap();
+        let child = Command::new(env!("CARGO_BIN_EXE_assay-host"))
+            .args(["--config", path(&config), "run"])
+            .env("NOTIFY_SOCKET", paired.world.at("notify"))
+            .stdout(Stdio::null())
+            .stderr(log)
+            .spawn()
+            .unwrap();
+        let _running = Running(child);
+        let host_key = paired.request.host_key;
+        let mut agent = Agent::accept(&listener, &CHANNEL, host_key).await.unwrap();
+        // A message of an unknown kind, by a name that is three lines.
+        let kind = b"x\nMAINPID=1\n\x1b[2J2026-01-01 forged";
+        let mut frame = vec![0, 0, 0, 0, 0xa1, 0x78, u8::try_from(kind.len()).unwrap()];
+        frame.extend(kind);
+        frame.push(0xf6);
+        frame[3] = u8::try_from(frame.len() - 4).unwrap();
+        agent.stream.write_all(&frame).await.unwrap();
+        agent.stream.flush().await.unwrap();
+        let told = || {
+            let mut datagram = [0; 4096];
+            let length = systemd.recv(&mut datagram).unwrap();
+            String::from_utf8(datagram[..length].to_vec()).unwrap()
+        };
+        let status = loop {
+            let said = told();
+            if said.contains("not connected") && said.contains("malformed") {
+                break said;
+            }
+        };
+        assert!(!status.trim_end().contains('\n'), "{status:?}");
+        let log = fs::read_to_string(paired.world.at("run.log")).unwrap();
+        assert!(log.contains("channel.malformed"), "{log}");
+        for line in log.lines() {
+            assert!(
+                !line.starts_with("MAINPID") && !line.contains('\x1b'),
+                "{log:?}"
+            );
+        }
+    });
+}
