@@ -168,9 +168,13 @@ impl Host {
         let last = self.record(pairing)?;
         let now = self.now();
         let checked = manifest::check(bytes, pairing, last.as_ref(), now)?;
+        let floor = last
+            .filter(|last| !last.is_purged())
+            .map(|last| last.under(&checked.record).to_bytes());
         let record = sshd::Record {
             path: self.record_path(pairing),
             bytes: checked.record.to_bytes()?,
+            floor: floor.transpose()?,
         };
         let outcome = installer.install(&checked.trust, record, now)?;
         Ok(Done {
@@ -188,7 +192,8 @@ impl Host {
             return Ok(false);
         };
         let trust = manifest::recorded(&bytes, pairing)?;
-        Ok(sshd::holds(&self.config.sshd, &trust)?)
+        let newer_list = record.newer_list().is_some();
+        Ok(sshd::holds(&self.config.sshd, &trust, newer_list)?)
     }
 
     /// Takes up an interrupted installation. Says whether there was one.
@@ -217,6 +222,7 @@ impl Host {
             Some((path, record)) => Some(sshd::Record {
                 path,
                 bytes: record.to_bytes()?,
+                floor: None,
             }),
             None => None,
         };

@@ -185,6 +185,7 @@ fn status(host: &Host, json: bool) -> anyhow::Result<()> {
         .as_ref()
         .map(|record| assay_api::types::Time(record.not_after).to_string());
     let sequence = record.as_ref().map_or(0, |record| record.sequence);
+    let newer_list = record.as_ref().and_then(|record| record.newer_list());
     let mut out = std::io::stdout();
     if json {
         let value = serde_json::json!({
@@ -195,6 +196,7 @@ fn status(host: &Host, json: bool) -> anyhow::Result<()> {
             "logins": pairing.request.logins,
             "state": state,
             "sequence": sequence,
+            "revoked_by": newer_list,
             "not_after": not_after,
         });
         writeln!(out, "{value}")?;
@@ -205,6 +207,12 @@ fn status(host: &Host, json: bool) -> anyhow::Result<()> {
     writeln!(out, "nexus     {}", hex(&pairing.nexus_id))?;
     writeln!(out, "logins    {}", pairing.request.logins.join(", "))?;
     writeln!(out, "manifest  {sequence}: {state}")?;
+    if let Some(newer) = newer_list {
+        writeln!(
+            out,
+            "revoked   by manifest {newer}, of which nothing else is in place yet"
+        )?;
+    }
     if let Some(not_after) = not_after {
         writeln!(out, "until     {not_after}")?;
     }

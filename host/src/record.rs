@@ -28,6 +28,16 @@ pub struct Record {
     delivery_next: Option<[u8; 32]>,
     /// The manifest, base64; absent after a purge.
     manifest: Option<String>,
+    /// A later manifest of which the revocation list alone is in place: what came before it is not taken any more.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    floor: Option<Floor>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Floor {
+    sequence: u64,
+    digest: [u8; 32],
 }
 
 impl Record {
@@ -44,7 +54,26 @@ impl Record {
             delivery_current: manifest.delivery_keys.current,
             delivery_next: manifest.delivery_keys.next,
             manifest: Some(Base64::encode_string(verified.bytes())),
+            floor: None,
         }
+    }
+
+    /// This one still in force, with the revocation list of `next`.
+    #[must_use]
+    pub fn under(&self, next: &Self) -> Self {
+        Self {
+            floor: Some(Floor {
+                sequence: next.sequence,
+                digest: next.digest,
+            }),
+            ..self.clone()
+        }
+    }
+
+    /// The sequence of the later manifest whose revocation list is in place of this one's.
+    #[must_use]
+    pub fn newer_list(&self) -> Option<u64> {
+        self.floor.as_ref().map(|floor| floor.sequence)
     }
 
     /// The delivery keys that are pinned from then on.
@@ -80,9 +109,15 @@ impl Record {
     /// What a next manifest is held against.
     #[must_use]
     pub const fn in_force(&self) -> InForce {
-        InForce {
-            sequence: self.sequence,
-            digest: self.digest,
+        match &self.floor {
+            Some(floor) => InForce {
+                sequence: floor.sequence,
+                digest: floor.digest,
+            },
+            None => InForce {
+                sequence: self.sequence,
+                digest: self.digest,
+            },
         }
     }
 

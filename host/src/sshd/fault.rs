@@ -178,6 +178,21 @@ pub enum Fault {
 }
 
 impl Fault {
+    /// The files are as they should be and sshd takes them: what failed came after.
+    #[must_use]
+    pub(crate) const fn leaves_files_sound(&self) -> bool {
+        matches!(
+            self,
+            Self::NotRunning { .. }
+                | Self::Reload { .. }
+                | Self::Trial { .. }
+                | Self::RevokedAccepted { .. }
+                | Self::RevokedUnclear { .. }
+                | Self::NotEffective { .. }
+                | Self::Tool { .. }
+        )
+    }
+
     /// The stable code.
     #[must_use]
     pub const fn code(&self) -> &'static str {

@@ -58,6 +58,9 @@ pub struct Record {
     pub path: PathBuf,
     /// What.
     pub bytes: Vec<u8>,
+    /// What it holds once the revocation list alone is in place: no manifest before this one is taken any more, and the one
+    /// before is still what is in force. `None` where nothing is in force.
+    pub floor: Option<Vec<u8>>,
 }
 
 impl<'a> Installer<'a> {
@@ -85,28 +88,34 @@ impl<'a> Installer<'a> {
         self.recovered
     }
 
-    /// Installs, proves, and keeps `record` with it; or leaves everything as it was.
+    /// Installs, proves, and keeps `record` with it; or leaves everything as it was, but for what was taken away.
+    ///
+    /// Revoking is never blocked (I6): who can keep a trial login from working, or breaks sshd's configuration, must not keep
+    /// a certificate alive. So a list that reads goes first and stays, and what only removes is not put back.
     ///
     /// # Errors
-    /// [`Fault`]; sshd then stands as before, but for [`Fault::Rollback`], which the next [`Installer::open`] takes up.
+    /// [`Fault`]; sshd then trusts nothing that it did not trust before, but for [`Fault::Rollback`], which the next
+    /// [`Installer::open`] takes up.
     pub fn install(&self, trust: &Trust, record: Record, now: Timestamp) -> Result<Outcome, Fault> {
         tools::check_version(self.sshd)?;
-        // One that is broken already would not survive a reload, ours or anybody's.
-        tools::config_test(self.sshd)?;
+        trust.check_list(now)?;
+        let places = Places::new(self.sshd)?;
+        let bench = trial::Bench::lay(self.state, trust, &self.trial_key)?;
+        bench.check_krl(self.sshd, trust)?;
+        let revoked = self.revoke(&places, trust, &record)?;
+
         trust.check(
             public_key(&self.sshd.host_key)?.key_data(),
             public_key(&self.trial_key.with_extension("pub"))?.key_data(),
             now,
         )?;
-        let places = Places::new(self.sshd)?;
+        // One that is broken already would not survive a reload, ours or anybody's.
+        tools::config_test(self.sshd)?;
         let ours = [self.sshd.drop_in.as_path(), places.own_conf.as_path()];
         let scan = scan::read(&places.main, &self.sshd.drop_in, &ours)?;
         let foreign = scan.foreign(&trust.logins)?;
         let mut changes = changed(layout::wanted(&places, trust, &scan, &foreign)?)?;
-        let need = Need::of(&changes, trust)?;
-
-        let bench = trial::Bench::lay(self.state, trust, &self.trial_key)?;
-        bench.check_krl(self.sshd, trust)?;
+        let (need, adds) = Need::of(&changes, trust, revoked)?;
 
         changes.push(Wanted {
             role: Role::State,
@@ -125,6 +134,10 @@ impl<'a> Installer<'a> {
                     Need::Withdrawal => Outcome::Withdrawn,
                 })
             }
+            Err(cause) if record.floor.is_some() && !adds && cause.leaves_files_sound() => {
+                files::remove(&self.journal_path())?;
+                Err(cause)
+            }
             Err(cause) => match self.undo(&journal) {
                 Ok(()) => Err(cause),
                 Err(second) => Err(Fault::Rollback {
@@ -133,6 +146,27 @@ impl<'a> Installer<'a> {
                 }),
             },
         }
+    }
+
+    /// Puts the list in place of the one that is there: sshd reads it at each login, whatever else holds. Says whether it
+    /// changed.
+    fn revoke(&self, places: &Places<'_>, trust: &Trust, record: &Record) -> Result<bool, Fault> {
+        let (Some(floor), Some(old)) = (&record.floor, files::read(&places.krl)?) else {
+            return Ok(false);
+        };
+        if files::read(&record.path)?.as_ref() != Some(&record.bytes) {
+            // First, so that the manifest before can't bring the old list back.
+            files::replace(&record.path, floor, 0o600)?;
+        }
+        if old == trust.krl {
+            return Ok(false);
+        }
+        files::replace(&places.krl, &trust.krl, 0o644)?;
+        if let Err(cause) = tools::krl_reads(self.sshd, &places.krl) {
+            files::replace(&places.krl, &old, 0o644)?;
+            return Err(cause);
+        }
+        Ok(true)
     }
 
     /// Takes everything of ours out of sshd: the directive first, the files once no running sshd looks for them.
@@ -200,7 +234,13 @@ impl<'a> Installer<'a> {
         }
         tools::config_test(self.sshd)?;
         check_effective(places, trust)?;
-        if sshds.iter().any(|change| change.role.needs_reload()) {
+        let reload = sshds.iter().any(|change| change.role.needs_reload());
+        if need == Need::Withdrawal {
+            // An sshd that does not run finds it when it starts.
+            if reload {
+                reload::settle(self.sshd)?;
+            }
+        } else if reload {
             reload::reload(self.sshd)?;
         } else {
             reload::answers(self.sshd, Duration::from_secs(5))?;
@@ -256,11 +296,7 @@ impl<'a> Installer<'a> {
     /// Has a running sshd take up the directives as they are now. `false`: none is running.
     fn settle(&self) -> Result<bool, Fault> {
         tools::config_test(self.sshd)?;
-        if reload::answers(self.sshd, Duration::from_millis(200)).is_err() {
-            // It may just be starting, with what it found a moment ago: leave the files that it could look for.
-            return Ok(false);
-        }
-        reload::reload(self.sshd).map(|()| true)
+        reload::settle(self.sshd)
     }
 
     fn sweep_benches(&self) -> Result<(), Fault> {
@@ -280,16 +316,19 @@ impl<'a> Installer<'a> {
     }
 }
 
-/// Whether exactly this is in place and in force.
+/// Whether exactly this is in place and in force. `newer_list`: only the revocation list may be another, a newer one.
 ///
 /// # Errors
 /// [`Fault`] where that can't be found out.
-pub fn holds(sshd: &Sshd, trust: &Trust) -> Result<bool, Fault> {
+pub fn holds(sshd: &Sshd, trust: &Trust, newer_list: bool) -> Result<bool, Fault> {
     let places = Places::new(sshd)?;
     let ours = [sshd.drop_in.as_path(), places.own_conf.as_path()];
     let scan = scan::read(&places.main, &sshd.drop_in, &ours)?;
     let foreign = scan.foreign(&trust.logins)?;
-    let changes = changed(layout::wanted(&places, trust, &scan, &foreign)?)?;
+    let mut changes = changed(layout::wanted(&places, trust, &scan, &foreign)?)?;
+    if newer_list && tools::krl_reads(sshd, &places.krl).is_ok() {
+        changes.retain(|change| change.role != Role::Krl);
+    }
     match check_effective(&places, trust) {
         Ok(()) => Ok(changes.is_empty()),
         Err(Fault::NotEffective { .. }) => Ok(false),
@@ -362,9 +401,10 @@ enum Need {
 }
 
 impl Need {
-    fn of(changes: &[Wanted], trust: &Trust) -> Result<Self, Fault> {
+    /// And whether anything is added. `revoked`: the list has changed already.
+    fn of(changes: &[Wanted], trust: &Trust, revoked: bool) -> Result<(Self, bool), Fault> {
         let mut adds = false;
-        let mut content = false;
+        let mut content = revoked;
         for change in changes {
             let old = files::read(&change.path)?;
             let (only_time, only_less) = match (&old, &change.bytes, change.role) {
@@ -382,9 +422,9 @@ impl Need {
         }
         let anybody = !trust.user_ca.is_empty() && !trust.logins.is_empty();
         match (content, trust.trial.is_some(), adds && anybody) {
-            (false, _, _) => Ok(Self::Nothing),
-            (true, true, _) => Ok(Self::Trial),
-            (true, false, false) => Ok(Self::Withdrawal),
+            (false, _, _) => Ok((Self::Nothing, adds)),
+            (true, true, _) => Ok((Self::Trial, adds)),
+            (true, false, false) => Ok((Self::Withdrawal, adds)),
             (true, false, true) => Err(Fault::TrialUnfit {
                 why: "it adds something and brings no trial".to_owned(),
             }),

@@ -19,6 +19,27 @@ const NAP: Duration = Duration::from_millis(5);
 
 /// Reloads, and returns when sshd answers under the new configuration.
 pub(crate) fn reload(sshd: &Sshd) -> Result<(), Fault> {
+    take_up(sshd)?;
+    answers(sshd, Duration::from_secs(10))
+}
+
+/// Has sshd read its configuration, if one runs: `false` where none does.
+///
+/// That it answers is not asked for: strangers who take every place before the login (`MaxStartups`) must not decide what
+/// is put back or taken away.
+pub(crate) fn settle(sshd: &Sshd) -> Result<bool, Fault> {
+    if !runs(sshd)? {
+        return Ok(false);
+    }
+    if !take_up(sshd)? {
+        // Nothing else shows that it has.
+        answers(sshd, Duration::from_secs(10))?;
+    }
+    Ok(true)
+}
+
+/// Reloads; `true` where the pid file shows that it is done.
+fn take_up(sshd: &Sshd) -> Result<bool, Fault> {
     let effective = Effective::of(sshd, None)?;
     let pid_file = effective.pid_file();
     let before = pid_file.as_deref().and_then(stamp);
@@ -37,18 +58,43 @@ pub(crate) fn reload(sshd: &Sshd) -> Result<(), Fault> {
             .map_err(|errno| failed(io::Error::from(errno)))?;
     }
     // sshd takes its pid file away, executes itself anew, and writes it once it listens again.
-    if let (Some(path), Some(before)) = (pid_file, before) {
-        let deadline = Instant::now() + Duration::from_secs(15);
-        while stamp(&path).is_none_or(|now| now == before) {
-            if Instant::now() >= deadline {
-                return Err(Fault::Reload {
-                    why: format!("`{}` was not written anew", path.display()),
-                });
-            }
-            sleep(NAP);
+    let (Some(path), Some(before)) = (pid_file, before) else {
+        return Ok(false);
+    };
+    let deadline = Instant::now() + Duration::from_secs(15);
+    while stamp(&path).is_none_or(|now| now == before) {
+        if Instant::now() >= deadline {
+            return Err(Fault::Reload {
+                why: format!("`{}` was not written anew", path.display()),
+            });
         }
+        sleep(NAP);
     }
-    answers(sshd, Duration::from_secs(10))
+    Ok(true)
+}
+
+/// Whether an sshd runs: its pid file names one, or somebody listens where the trial login goes. One that executes itself
+/// anew does neither for a moment.
+fn runs(sshd: &Sshd) -> Result<bool, Fault> {
+    let pid_file = Effective::of(sshd, None)?.pid_file();
+    let at = SocketAddr::new(sshd.address, sshd.port);
+    let deadline = Instant::now() + Duration::from_secs(1);
+    loop {
+        let named = pid_file
+            .as_deref()
+            .is_some_and(|path| running(sshd, path).is_ok());
+        let listens = match TcpStream::connect_timeout(&at, Duration::from_secs(2)) {
+            Ok(_) => true,
+            Err(error) => error.kind() != io::ErrorKind::ConnectionRefused,
+        };
+        if named || listens {
+            return Ok(true);
+        }
+        if Instant::now() >= deadline {
+            return Ok(false);
+        }
+        sleep(NAP);
+    }
 }
 
 /// Whether an sshd answers where the trial login goes: it sends its version first (RFC 4253, 4.2).

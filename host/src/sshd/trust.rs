@@ -10,7 +10,7 @@ use ssh_key::{Certificate, PublicKey};
 use std::collections::BTreeSet;
 
 /// What sshd is to trust. Whoever makes one vouches for where it came from; what is inside is checked against itself by
-/// [`Trust::check`].
+/// [`Trust::check_list`] and [`Trust::check`].
 #[derive(Clone, Debug)]
 pub struct Trust {
     /// The host.
@@ -50,18 +50,11 @@ impl Trust {
         format!("{login}@{}", self.host)
     }
 
-    /// Checks the parts against each other, before anything is touched.
-    ///
-    /// `sshd_key` is sshd's host key, `trial_key` the host's own.
+    /// What must be so for the revocation list to count, before anything is touched.
     ///
     /// # Errors
-    /// [`Fault::Expired`], [`Fault::Krl`], [`Fault::TrialUnfit`].
-    pub fn check(
-        &self,
-        sshd_key: &KeyData,
-        trial_key: &KeyData,
-        now: Timestamp,
-    ) -> Result<(), Fault> {
+    /// [`Fault::Expired`], [`Fault::Krl`].
+    pub fn check_list(&self, now: Timestamp) -> Result<(), Fault> {
         if self.not_after <= now {
             return Err(Fault::Expired {
                 not_after: assay_api::types::Time(self.not_after).to_string(),
@@ -72,6 +65,21 @@ impl Trust {
                 why: "it does not begin as one".to_owned(),
             });
         }
+        Ok(())
+    }
+
+    /// Checks the other parts against each other, before any of them is put in place.
+    ///
+    /// `sshd_key` is sshd's host key, `trial_key` the host's own.
+    ///
+    /// # Errors
+    /// [`Fault::TrialUnfit`].
+    pub fn check(
+        &self,
+        sshd_key: &KeyData,
+        trial_key: &KeyData,
+        now: Timestamp,
+    ) -> Result<(), Fault> {
         if let Some(cert) = &self.host_certificate {
             let fits = cert.cert_type() == CertType::Host
                 && cert.public_key() == sshd_key

@@ -7,6 +7,8 @@ mod command;
 #[cfg(test)]
 mod crash;
 #[cfg(test)]
+mod hostile;
+#[cfg(test)]
 mod install;
 #[cfg(test)]
 mod manifest;

@@ -174,6 +174,7 @@ impl World {
         Record {
             path: self.at("state/installed"),
             bytes: text.as_bytes().to_vec(),
+            floor: None,
         }
     }
 
