@@ -42,3 +42,5 @@ pub const REFERENCE_BYTES: usize = 256 * 1024;
 pub const REFERENCE_COMPONENTS: usize = 512;
 /// Accepted digests of one component.
 pub const REFERENCE_DIGESTS: usize = 64;
+/// Members of one CMW collection of somebody else's.
+pub const CMW_MEMBERS: usize = 256;

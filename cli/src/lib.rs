@@ -8,6 +8,7 @@
 mod app;
 mod clock;
 mod cmd;
+mod evidence;
 mod fault;
 mod files;
 mod home;

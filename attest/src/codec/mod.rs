@@ -1,6 +1,7 @@
 //! Bytes to structures and back, with no opinion about what they mean. Every decoder is total and bounded.
 
 pub mod cbor;
+pub mod cmw;
 pub mod cose;
 pub(crate) mod der;
 pub mod dice;

@@ -8,6 +8,7 @@ mod claim;
 mod context;
 mod demand;
 mod dpu;
+mod evidence;
 mod grant;
 mod host;
 mod inventory;
@@ -91,6 +92,9 @@ pub(crate) enum Command {
     /// Read, follow, export, verify the audit log.
     #[command(subcommand)]
     Audit(audit::Command),
+    /// Read and verify artefacts of attestation, offline.
+    #[command(subcommand)]
+    Evidence(evidence::Command),
     /// Print the completions for a shell.
     Completions {
         /// The shell.
@@ -132,6 +136,7 @@ pub(crate) async fn run(cx: &Cx, command: Command) -> Result<u8, Fault> {
         Command::Secret(command) => secret::run(cx, command).await,
         Command::Audit(audit::Command::Verify(args)) => return audit_verify::run(cx, &args),
         Command::Audit(command) => audit::run(cx, command).await,
+        Command::Evidence(command) => return evidence::run(cx, command),
         Command::Completions { shell } => man::completions(shell),
         Command::Man { dir } => man::pages(cx, &dir),
         Command::Version => words::version(cx).await,

@@ -83,6 +83,8 @@ rows! {
     "audit key" [] "assay audit key > log.key";
     "audit export" [audit_head audit_consistency list_audit] "assay audit export log.jsonl";
     "audit verify" [] "assay audit verify log.jsonl --key log.key --head today.head";
+    "evidence inspect" [] "assay evidence inspect bf3-irot-chain.pem";
+    "evidence verify" [] "assay evidence verify --kind cmw evidence.cmw -o json";
     "completions" [] "assay completions bash > /etc/bash_completion.d/assay";
     "man" [] "assay man /usr/local/share/man/man1";
     "version" [ready] "assay version";

@@ -66,6 +66,21 @@ impl Out {
         }
     }
 
+    /// Names and values that are not known beforehand: lines for people, the answer for scripts.
+    ///
+    /// # Errors
+    /// As [`Out::list`].
+    pub(crate) fn facts(
+        self,
+        lines: &[(String, String)],
+        answer: &impl Serialize,
+    ) -> Result<(), Fault> {
+        match self.format {
+            Format::Table => print(&table::lines(lines)),
+            _ => self.data(answer),
+        }
+    }
+
     /// What was done: a sentence for people, the answer for scripts.
     ///
     /// # Errors

@@ -33,10 +33,19 @@ pub(super) fn rows<T: Row>(items: &[T]) -> String {
 }
 
 pub(super) fn card<T: Card>(item: &T) -> String {
-    let lines = item.lines();
-    let width = lines.iter().map(|(name, _)| name.len()).max().unwrap_or(0);
+    lines(&item.lines())
+}
+
+/// Names and values below each other; names may be other people's, too.
+pub(super) fn lines(lines: &[(impl AsRef<str>, String)]) -> String {
+    let width = lines
+        .iter()
+        .map(|(name, _)| clean(name.as_ref()).chars().count())
+        .max()
+        .unwrap_or(0);
     let mut out = String::new();
     for (name, value) in lines {
+        let name = clean(name.as_ref());
         let mut parts = value.lines();
         let first = filled(parts.next().unwrap_or_default());
         let _ = writeln!(out, "{name:<width$}  {first}");

@@ -1,0 +1,17 @@
+//! The offline tool: what an artefact of attestation says, and whether it holds. No request leaves this machine.
+//!
+//! A kind of artefact is one file here and one row in [`table::KINDS`]. Formats and signatures are `assay-attest`'s; here are files as they are
+//! found, options, and claims in words.
+
+pub(crate) mod artefact;
+pub(crate) mod encoding;
+pub(crate) mod kind;
+pub(crate) mod table;
+
+mod keys;
+
+// One file for each kind.
+mod cmw;
+
+pub(crate) use artefact::Artefact;
+pub(crate) use kind::{Accepted, Claims, Kind, Opt, Rejection, With};

@@ -1,0 +1,77 @@
+//! THE table of kinds. To add one: a file beside this one, a row here, a row in [`MANIFEST`] where a manifest's kind maps to it.
+
+use super::{Kind, cmw};
+
+/// Every kind; the order decides what a file is taken for where several see themselves in it: the most specific first.
+pub(crate) const KINDS: &[&dyn Kind] = &[&cmw::Cmw];
+
+/// What collections of test vectors call a kind, and what it is called here.
+pub(crate) const MANIFEST: &[(&str, &str)] = &[("cmw", "cmw")];
+
+/// The kind of that name.
+#[must_use]
+pub(crate) fn find(name: &str) -> Option<&'static dyn Kind> {
+    KINDS.iter().copied().find(|kind| kind.name() == name)
+}
+
+/// The first kind that sees itself in the file.
+#[must_use]
+pub(crate) fn detect(file: &super::Artefact) -> Option<&'static dyn Kind> {
+    KINDS.iter().copied().find(|kind| kind.detect(file))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::*;
+
+    #[test]
+    fn names_are_unique_and_every_mapping_ends_at_one() {
+        let names: BTreeSet<&str> = KINDS.iter().map(|kind| kind.name()).collect();
+        assert_eq!(names.len(), KINDS.len());
+        for (manifest, ours) in MANIFEST {
+            assert!(names.contains(ours), "{manifest} maps to `{ours}`");
+        }
+    }
+
+    #[test]
+    fn every_kind_says_enough_to_be_used() {
+        for kind in KINDS {
+            let about = kind.about();
+            assert!(about.len() > 200, "{}", kind.name());
+            assert!(!about.contains('\t'), "{}", kind.name());
+            for opt in kind.takes() {
+                assert!(
+                    about.contains(opt.flag()),
+                    "{} does not say what {} is for",
+                    kind.name(),
+                    opt.flag()
+                );
+            }
+        }
+    }
+
+    #[test]
+    fn no_bytes_upset_a_kind() {
+        let cases: &[&[u8]] = &[
+            b"",
+            b"\n",
+            b"{}",
+            b"[]",
+            b"\x80",
+            b"\xa0",
+            b"\x30\x80",
+            b"\xff\xff\xff\xff",
+            b"-----BEGIN ",
+        ];
+        for bytes in cases {
+            let file = super::super::Artefact::new("x", bytes.to_vec());
+            for kind in KINDS {
+                if kind.detect(&file) {
+                    let _ = kind.inspect(&file);
+                }
+            }
+        }
+    }
+}
