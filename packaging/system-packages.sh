@@ -1,13 +1,17 @@
 #!/usr/bin/env bash
 # Installs the Debian packages that a target needs, where they are missing, and says so.
-# usage: system-packages.sh demo|test
+# usage: system-packages.sh demo|test|cross
 set -euo pipefail
 
 build="build-essential pkg-config libtss2-dev"
-lab="swtpm swtpm-tools tpm2-tools openssh-server openssh-client libtss2-tcti-swtpm0 python3 openssl curl ca-certificates"
+lab="swtpm swtpm-tools tpm2-tools openssh-server openssh-client libtss2-tcti-swtpm0 python3 openssl curl ca-certificates systemd"
+# Debian's own Rust has a standard library for arm64; rustup's is left alone.
+cross="$build rustc-web libstd-rust-web-dev:arm64 gcc-aarch64-linux-gnu g++-aarch64-linux-gnu libc6-dev-arm64-cross libtss2-dev:arm64 qemu-user-static"
+foreign=""
 case "${1:-}" in
     demo | test) wanted="$build $lab" ;;
-    *) echo "usage: $0 demo|test" >&2; exit 64 ;;
+    cross) wanted="$cross $lab"; foreign=arm64 ;;
+    *) echo "usage: $0 demo|test|cross" >&2; exit 64 ;;
 esac
 
 command -v cargo >/dev/null || { echo "cargo is missing: install rustup first (https://rustup.rs)" >&2; exit 1; }
@@ -34,5 +38,6 @@ if [ ! -e "$policy" ]; then
 fi
 cleanup() { [ -z "$made_policy" ] || $sudo rm -f "$policy"; }
 trap cleanup EXIT
+[ -z "$foreign" ] || $sudo dpkg --add-architecture "$foreign"
 $sudo apt-get update -q
 $sudo env DEBIAN_FRONTEND=noninteractive apt-get install -y -q --no-install-recommends "${missing[@]}"

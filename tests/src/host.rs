@@ -1,7 +1,7 @@
 //! A host behind a DPU: an sshd and assay-host.
 
 use std::fs;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
 use base64ct::{Base64UrlUnpadded, Encoding};
@@ -112,7 +112,7 @@ impl Host {
     }
 
     fn command(&self) -> Command {
-        let mut command = Command::new(programs::ours("assay-host"));
+        let mut command = confined(&programs::ours("assay-host"));
         command.arg("--config").arg(self.sshd.at("host.toml"));
         command
     }
@@ -120,4 +120,12 @@ impl Host {
     fn log(&self) -> PathBuf {
         self.sshd.at("assay-host.log")
     }
+}
+
+/// As the unit starts it: root without a capability, and no way to get one.
+fn confined(program: &Path) -> Command {
+    let mut command = Command::new("setpriv");
+    let sets = ["bounding-set", "inh-caps", "ambient-caps"].map(|set| format!("--{set}=-all"));
+    command.args(sets).arg("--no-new-privs").arg(program);
+    command
 }

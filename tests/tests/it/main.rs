@@ -9,6 +9,8 @@ mod house;
 #[cfg(test)]
 mod kills;
 #[cfg(test)]
+mod packaging;
+#[cfg(test)]
 mod path;
 #[cfg(test)]
 mod proofs;
