@@ -59,6 +59,8 @@ pub enum Usage {
     /// TPM endorsement key: the leaf receives secrets (keyEncipherment for RSA, keyAgreement for ECC) and never signs; the
     /// root may be left out, as the TPM's own storage leaves it out.
     EndorsementKey,
+    /// A signer of files (reference values): the leaf signs; the root may be left out (RFC 9360, 2).
+    Signer,
 }
 
 /// Certificates in order, parsed and not yet trusted.
@@ -233,7 +235,7 @@ fn find_anchor<'a>(
     }
     match usage {
         Usage::Dice => Err(Refusal::ChainNoAnchor),
-        Usage::EndorsementKey => {
+        Usage::EndorsementKey | Usage::Signer => {
             let mut named = anchors
                 .iter()
                 .filter(|anchor| anchor.subject() == Some(first.issuer()))
@@ -359,7 +361,7 @@ fn may_issue(
         (Usage::EndorsementKey, Some(purposes)) if !is_for_ek(&purposes) => {
             Err(Refusal::ChainExtendedKeyUsage { index })
         }
-        (Usage::EndorsementKey | Usage::Dice, _) => Ok(()),
+        (Usage::EndorsementKey | Usage::Dice | Usage::Signer, _) => Ok(()),
     }
 }
 
@@ -371,7 +373,7 @@ fn is_leaf(index: usize, leaf: &Certificate, usage: Usage) -> Result<(), Refusal
         return Err(Refusal::ChainBasicConstraints { index });
     }
     let wanted = match (usage, leaf.key()) {
-        (Usage::Dice, _) => KeyUsage::DIGITAL_SIGNATURE,
+        (Usage::Dice | Usage::Signer, _) => KeyUsage::DIGITAL_SIGNATURE,
         (Usage::EndorsementKey, PublicKey::Rsa { .. }) => KeyUsage::KEY_ENCIPHERMENT,
         (Usage::EndorsementKey, PublicKey::P256(_) | PublicKey::P384(_)) => KeyUsage::KEY_AGREEMENT,
         (Usage::EndorsementKey, PublicKey::Ed25519(_)) => {
@@ -379,7 +381,7 @@ fn is_leaf(index: usize, leaf: &Certificate, usage: Usage) -> Result<(), Refusal
         }
     };
     let never = match usage {
-        Usage::Dice => KeyUsage::KEY_CERT_SIGN,
+        Usage::Dice | Usage::Signer => KeyUsage::KEY_CERT_SIGN,
         Usage::EndorsementKey => KeyUsage::DIGITAL_SIGNATURE,
     };
     if !leaf
@@ -391,6 +393,8 @@ fn is_leaf(index: usize, leaf: &Certificate, usage: Usage) -> Result<(), Refusal
     let fits = match (usage, leaf.extended_key_usage()?) {
         (_, None) => true,
         (Usage::EndorsementKey, Some(purposes)) => is_for_ek(&purposes),
+        // A signer of files is pinned by whoever trusts it; no purpose is registered for reference values.
+        (Usage::Signer, Some(_)) => true,
         (Usage::Dice, Some(purposes)) => {
             !purposes.contains(&KP_SPDM_REQUESTER) || purposes.contains(&KP_SPDM_RESPONDER)
         }

@@ -12,6 +12,7 @@ pub mod attester;
 pub mod chain;
 pub mod claims;
 pub mod codec;
+pub mod corim;
 pub mod digest;
 pub mod ear;
 pub mod evidence;

@@ -44,3 +44,11 @@ pub const REFERENCE_COMPONENTS: usize = 512;
 pub const REFERENCE_DIGESTS: usize = 64;
 /// Members of one CMW collection of somebody else's.
 pub const CMW_MEMBERS: usize = 256;
+/// One CoRIM or CoMID, bytes.
+pub const CORIM_BYTES: usize = 512 * 1024;
+/// Items of one list in a CoRIM.
+pub const CORIM_LIST: usize = 1024;
+/// One text of a CoRIM, bytes of UTF-8.
+pub const CORIM_TEXT: usize = 1024;
+/// One byte string or key of a CoRIM, bytes.
+pub const CORIM_BLOB: usize = 32 * 1024;

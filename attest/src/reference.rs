@@ -116,7 +116,7 @@ impl Need {
         }
     }
 
-    fn parse(text: &str) -> Result<Self, Refusal> {
+    pub(crate) fn parse(text: &str) -> Result<Self, Refusal> {
         [Self::Required, Self::Optional, Self::Forbidden]
             .into_iter()
             .find(|need| need.as_str() == text)

@@ -133,6 +133,28 @@ refusals! {
     /// A chosen PCR that the evidence does not hold.
     ReferencePcr { index: u8 } = "reference.pcr_missing", Malformed, "pcr {index} is not in the evidence: let the agent quote it, or leave it out";
 
+    // -- manifests (CoRIM) ------------------------------------------------------------------------------------------
+    /// Nobody signed it, and so nobody stands behind its values.
+    CorimUnsigned = "corim.unsigned", Untrusted, "the manifest is not signed: reference values come from signed manifests only";
+    /// A pinned root, and no chain to it.
+    CorimSigner = "corim.signer", Untrusted, "the manifest brings no certificate chain to a pinned root: name its signer's key";
+    /// The two places that name the signer differ.
+    CorimMeta = "corim.meta", Untrusted, "the manifest names its signer in two ways that differ";
+    /// Its time has run out.
+    CorimExpired { what: &'static str } = "corim.expired", Stale, "{what} of the manifest has expired";
+    /// Its time has not come.
+    CorimNotYetValid { what: &'static str } = "corim.not_yet_valid", Stale, "{what} of the manifest is not valid yet";
+    /// A profile that is not known.
+    CorimProfile { found: String } = "corim.profile_unknown", Unsupported, "the manifest has the profile `{found}`, which is not known";
+    /// A measurement key that only a profile gives a meaning.
+    CorimProfileMissing { key: String } = "corim.profile_missing", Contraindicated, "the manifest uses the measurement key `{key}` without the profile that defines it";
+    /// Against the rules of its profile.
+    CorimScheme { profile: String, why: &'static str } = "corim.scheme", Contraindicated, "the manifest breaks its profile `{profile}`: {why}";
+    /// A tag list with a tag that is not there.
+    CorimTagList { id: String } = "corim.tag_list", Contraindicated, "the manifest lists the tag `{id}` and does not hold it";
+    /// The certificate is not the one that the manifest names.
+    CorimThumbprint = "corim.thumbprint", Untrusted, "the signer's certificate is not the one whose thumbprint the manifest names";
+
     // -- certificate chains -------------------------------------------------------------------------------------------
     /// No certificate at all, or none but the root.
     ChainTooShort { limit: usize } = "chain.too_short", Malformed, "the certificate chain has fewer than {limit} certificates";

@@ -69,7 +69,7 @@ impl Sign1 {
         Ok(parsed)
     }
 
-    fn from_value(value: Value) -> Result<Self, Refusal> {
+    pub(crate) fn from_value(value: Value) -> Result<Self, Refusal> {
         let mut parts = value.as_array().into_iter().flatten();
         if let Some(Value::Bytes(protected)) = parts.next()
             && !protected.is_empty()
@@ -122,6 +122,18 @@ impl Sign1 {
             RegisteredLabel::Text(text) => Some(text),
             RegisteredLabel::Assigned(_) => None,
         }
+    }
+
+    /// A protected header parameter that this module has no name for.
+    #[must_use]
+    pub fn protected(&self, label: i64) -> Option<&Value> {
+        of(&self.inner.protected.header, label)
+    }
+
+    /// The same, unprotected: a hint, believed only once something else proves it.
+    #[must_use]
+    pub fn unprotected(&self, label: i64) -> Option<&Value> {
+        of(&self.inner.unprotected, label)
     }
 
     /// The payload, before anything is known of its signature.
@@ -181,6 +193,12 @@ impl Sign1 {
     }
 }
 
+fn of(header: &Header, label: i64) -> Option<&Value> {
+    let mut rest = header.rest.iter();
+    rest.find(|(found, _)| *found == coset::Label::Int(label))
+        .map(|(_, value)| value)
+}
+
 /// Why a message could not be built.
 #[derive(Debug, thiserror::Error)]
 pub enum BuildError<E> {
@@ -216,15 +234,33 @@ pub fn build<E>(
     aad: &[u8],
     sign: impl FnOnce(&[u8]) -> Result<Vec<u8>, E>,
 ) -> Result<Vec<u8>, BuildError<E>> {
+    build_with(protected, Vec::new(), payload, aad, sign)
+}
+
+/// Builds one with further protected header parameters, for formats of others.
+///
+/// # Errors
+/// [`BuildError`].
+pub fn build_with<E>(
+    protected: &Protected<'_>,
+    further: Vec<(i64, Value)>,
+    payload: Vec<u8>,
+    aad: &[u8],
+    sign: impl FnOnce(&[u8]) -> Result<Vec<u8>, E>,
+) -> Result<Vec<u8>, BuildError<E>> {
     let (_, accepted) = algorithms(protected.key)?;
     let alg = *accepted
         .last()
         .ok_or_else(|| malformed("the key has no algorithm"))?;
-    let header = coset::HeaderBuilder::new()
+    let mut header = coset::HeaderBuilder::new()
         .algorithm(alg)
         .content_type(protected.content_type.to_string())
         .key_id(protected.key_id.to_vec())
         .build();
+    let further = further.into_iter();
+    header
+        .rest
+        .extend(further.map(|(label, value)| (coset::Label::Int(label), value)));
     let message = coset::CoseSign1Builder::new()
         .protected(header)
         .payload(payload)

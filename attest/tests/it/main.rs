@@ -9,6 +9,8 @@ mod bytes;
 #[cfg(test)]
 mod chain;
 #[cfg(test)]
+mod corim;
+#[cfg(test)]
 mod corpus;
 #[cfg(test)]
 mod dice;

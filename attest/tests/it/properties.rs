@@ -44,6 +44,7 @@ pub(crate) fn every_parser(bytes: &[u8]) {
     let _ = envelope::parse_claims(bytes);
     let _ = HpkeKey::parse(bytes);
     let _ = ReferenceValues::parse(bytes);
+    crate::corim::read(bytes);
     crate::bytes::read(bytes);
     if let Ok(evidence) = Evidence::parse(bytes) {
         let _ = evidence.verify(&Device::new(1).expected(ASK), &Pure);
