@@ -110,6 +110,16 @@ pub enum SourceError {
         /// What it said.
         why: String,
     },
+    /// The TPM has no room or no time now.
+    #[error(
+        "the tpm could not {what} now ({why}): it is tried again; if that goes on, another program fills it (`tpm2_getcap handles-transient`, `tpm2_getcap handles-loaded-session`)"
+    )]
+    Busy {
+        /// What was asked.
+        what: &'static str,
+        /// What it said.
+        why: String,
+    },
     /// The TPM does not hold the keys that this agent enrolled with.
     #[error(
         "this tpm does not hold the keys of enrolment ({why}): it was cleared or replaced; re-key this dpu with a claim (`assay dpu claim --rekey`)"
@@ -158,6 +168,7 @@ impl SourceError {
         match self {
             Self::Unreachable { .. } => "tpm.unreachable",
             Self::Failed { .. } => "tpm.failed",
+            Self::Busy { .. } => "tpm.busy",
             Self::KeysLost { .. } => "tpm.keys_lost",
             Self::Moving { .. } => "tpm.pcrs_moving",
             Self::Asked { .. } => "evidence.asked",

@@ -144,7 +144,7 @@ impl Drop for SwTpm {
 }
 
 /// Two neighbouring ports that nobody listens on; tests of one process don't get the same pair.
-fn free_ports() -> u16 {
+pub(crate) fn free_ports() -> u16 {
     static NEXT: AtomicU16 = AtomicU16::new(0);
     let base = 20_000 + u16::try_from(std::process::id() % 9_000).unwrap();
     loop {

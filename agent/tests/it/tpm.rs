@@ -6,6 +6,7 @@ use assay_agent::source::{Keys as _, Source as _};
 use assay_attest::codec::tpm::Public;
 use assay_attest::expected::RequestKey;
 use std::os::unix::fs::PermissionsExt as _;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 fn check(key: &RequestKey, message: &[u8], signature: &[u8; 64]) -> bool {
     use assay_attest::key::{CheckSignature as _, Scheme};
@@ -131,4 +132,78 @@ fn a_tpm_full_of_what_a_killed_process_left_is_flushed() {
         let signature = tpm.sign(b"message").unwrap();
         assert!(check(tpm.request_key(), b"message", &signature));
     }
+}
+
+/// Objects of others fill a TPM as well. That is no reason to tell a person that the keys are lost.
+#[test]
+fn a_full_tpm_is_not_one_that_lost_its_keys() {
+    let Some(swtpm) = SwTpm::start() else {
+        return;
+    };
+    let file = swtpm.path("tpm.json");
+    let mut tpm = Tpm::open(&swtpm.tcti(), &file).unwrap();
+    tpm.rest();
+    for round in 0..3 {
+        let context = swtpm.path(&format!("other{round}"));
+        // Without a resource manager the tool leaves its object in the TPM, which has room for three.
+        swtpm.tool(&["tpm2_createprimary", "-c", context.to_str().unwrap()]);
+    }
+    let signature = tpm.sign(b"message").unwrap();
+    assert!(check(tpm.request_key(), b"message", &signature));
+}
+
+/// Stands between the agent and a real TPM; while `full` is set, loading anything is answered as a full TPM does.
+fn between(swtpm: &SwTpm, full: &'static AtomicBool) -> String {
+    use std::io::{Read as _, Write as _};
+    let real: u16 = swtpm.tcti().rsplit_once('=').unwrap().1.parse().unwrap();
+    let port = crate::swtpm::free_ports();
+    let bind = |port| std::net::TcpListener::bind(("127.0.0.1", port)).unwrap();
+    let (command, control) = (bind(port), bind(port + 1));
+    for (listener, to) in [(command, real), (control, real + 1)] {
+        std::thread::spawn(move || {
+            for client in listener.incoming() {
+                let mut client = client.unwrap();
+                let mut server = std::net::TcpStream::connect(("127.0.0.1", to)).unwrap();
+                std::thread::spawn(move || {
+                    let mut bytes = [0; 8192];
+                    while let Ok(read @ 1..) = client.read(&mut bytes) {
+                        // TPM2_Load, TPM2_ContextLoad.
+                        let loads = read >= 10 && matches!(bytes[6..10], [0, 0, 1, 0x57 | 0x61]);
+                        if to == real && loads && full.load(Ordering::Relaxed) {
+                            let no_room = [0x80, 1, 0, 0, 0, 10, 0, 0, 9, 2];
+                            client.write_all(&no_room).unwrap();
+                            continue;
+                        }
+                        if server.write_all(&bytes[..read]).is_err() {
+                            break;
+                        }
+                        let Ok(read @ 1..) = server.read(&mut bytes) else {
+                            break;
+                        };
+                        client.write_all(&bytes[..read]).unwrap();
+                    }
+                });
+            }
+        });
+    }
+    format!("swtpm:host=127.0.0.1,port={port}")
+}
+
+#[test]
+fn a_tpm_without_room_is_busy_and_serves_again_later() {
+    static FULL: AtomicBool = AtomicBool::new(false);
+    let Some(swtpm) = SwTpm::start() else {
+        return;
+    };
+    let file = swtpm.path("tpm.json");
+    let tcti = between(&swtpm, &FULL);
+    let mut tpm = Tpm::open(&tcti, &file).unwrap();
+    FULL.store(true, Ordering::Relaxed);
+    let busy = tpm.sign(b"message").unwrap_err();
+    assert_eq!(busy.code(), "tpm.busy", "{busy}");
+    tpm.rest();
+    assert_eq!(Tpm::open(&tcti, &file).unwrap_err().code(), "tpm.busy");
+    FULL.store(false, Ordering::Relaxed);
+    let signature = tpm.sign(b"message").unwrap();
+    assert!(check(tpm.request_key(), b"message", &signature));
 }

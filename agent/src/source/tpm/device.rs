@@ -12,6 +12,7 @@ use std::fmt;
 use std::str::FromStr as _;
 use tss_esapi::abstraction::{AsymmetricAlgorithmSelection, KeyCustomization, ak, ek, nv};
 use tss_esapi::attributes::ObjectAttributesBuilder;
+use tss_esapi::constants::response_code::{Tss2ResponseCode, Tss2ResponseCodeKind};
 use tss_esapi::constants::{CapabilityType, SessionType};
 use tss_esapi::handles::{AuthHandle, KeyHandle, NvIndexTpmHandle, SessionHandle, TpmHandle};
 use tss_esapi::interface_types::algorithm::{HashingAlgorithm, SignatureSchemeAlgorithm};
@@ -42,6 +43,8 @@ pub(super) struct Device {
     conf: TctiNameConf,
     context: Option<Context>,
     loaded: Option<Loaded>,
+    /// The last failure was the TPM's own judgement of what it was given.
+    judged: bool,
 }
 
 /// The enrolled keys and how to load them quickly.
@@ -89,18 +92,29 @@ impl Device {
             why,
         };
         let conf = TctiNameConf::from_str(tcti).map_err(|e| unreachable(e.to_string()))?;
-        let mut context = Context::new(conf.clone()).map_err(|e| unreachable(e.to_string()))?;
-        // A kernel's resource manager flushes what a killed client had loaded; a software TPM without one keeps it, and is full
-        // after a few. It serves one client at a time, so whatever is loaded now is left over.
-        if tcti.starts_with("swtpm:") || tcti.starts_with("mssim:") {
-            flush_left_over(&mut context).map_err(|e| unreachable(e.to_string()))?;
-        }
-        Ok(Self {
+        let mut device = Self {
             tcti: tcti.to_owned(),
             conf,
-            context: Some(context),
+            context: None,
             loaded: None,
-        })
+            judged: false,
+        };
+        device.context = Some(device.connect()?);
+        Ok(device)
+    }
+
+    fn connect(&self) -> Result<Context, SourceError> {
+        let unreachable = |error: Error| SourceError::Unreachable {
+            tcti: self.tcti.clone(),
+            why: error.to_string(),
+        };
+        let mut context = Context::new(self.conf.clone()).map_err(unreachable)?;
+        // A kernel's resource manager flushes what a killed client had loaded; a software TPM without one keeps it, and is full
+        // after a few. It serves one client at a time, so whatever is loaded now is left over.
+        if self.tcti.starts_with("swtpm:") || self.tcti.starts_with("mssim:") {
+            flush_left_over(&mut context).map_err(unreachable)?;
+        }
+        Ok(context)
     }
 
     /// Closes the connection; the next call opens it again.
@@ -303,24 +317,22 @@ impl Device {
         what: &'static str,
         work: impl FnOnce(&mut Context, &mut Option<Loaded>) -> Result<R, Error>,
     ) -> Result<R, SourceError> {
-        let context = match &mut self.context {
+        let mut context = match self.context.take() {
             Some(context) => context,
-            none => none.insert(Context::new(self.conf.clone()).map_err(|e| {
-                SourceError::Unreachable {
-                    tcti: self.tcti.clone(),
-                    why: e.to_string(),
-                }
-            })?),
+            None => self.connect()?,
         };
-        let done = work(context, &mut self.loaded);
+        let done = work(&mut context, &mut self.loaded);
         context.clear_sessions();
-        done.map_err(|error| {
-            self.context = None;
-            SourceError::Failed {
-                what,
-                why: error.to_string(),
+        match done {
+            Ok(done) => {
+                self.context = Some(context);
+                Ok(done)
             }
-        })
+            Err(error) => {
+                self.judged = matches!(error, Error::Tss2Error(Tss2ResponseCode::FormatOne(_)));
+                Err(failed(what, error))
+            }
+        }
     }
 
     /// Runs `work` with AK and request key loaded, and flushes them. A failure is tried once more on a new connection with the
@@ -355,13 +367,41 @@ impl Device {
         attempt(self).map_err(|error| self.blame(error))
     }
 
-    /// A TPM that answers but can't load the keys has lost them.
+    /// A TPM that looked at the keys and did not take them has lost them. One that is full, busy or gone has not.
     fn blame(&self, error: SourceError) -> SourceError {
         let not_loaded = self.loaded.as_ref().is_some_and(|keys| keys.ak.is_none());
         match error {
-            SourceError::Failed { why, .. } if not_loaded => SourceError::KeysLost { why },
+            SourceError::Failed { why, .. } if not_loaded && self.judged => {
+                SourceError::KeysLost { why }
+            }
             other => other,
         }
+    }
+}
+
+/// Tells a TPM that could, later, from one that can't (TPM 2.0 Part 2, 6.6.3: warnings).
+fn failed(what: &'static str, error: Error) -> SourceError {
+    use Tss2ResponseCodeKind as Kind;
+    let why = error.to_string();
+    let kind = match error {
+        Error::Tss2Error(code @ Tss2ResponseCode::FormatZero(_)) => code.kind(),
+        Error::Tss2Error(_) | Error::WrapperError(_) => None,
+    };
+    match kind {
+        Some(
+            Kind::ContextGap
+            | Kind::ObjectMemory
+            | Kind::SessionMemory
+            | Kind::Memory
+            | Kind::SessionHandles
+            | Kind::ObjectHandles
+            | Kind::Yielded
+            | Kind::Testing
+            | Kind::NvRate
+            | Kind::Lockout
+            | Kind::Retry,
+        ) => SourceError::Busy { what, why },
+        _ => SourceError::Failed { what, why },
     }
 }
 
