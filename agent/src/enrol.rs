@@ -72,6 +72,16 @@ pub enum EnrolError {
 }
 
 impl EnrolError {
+    /// Whether the same claim may do later: the nexus was away, or a root of trust busy.
+    #[must_use]
+    pub fn is_retryable(&self) -> bool {
+        match self {
+            Self::Call(error) => error.is_retryable() || matches!(error, CallError::Sign(_)),
+            Self::Source(_) => true,
+            _ => false,
+        }
+    }
+
     /// The name that machines may rely on.
     #[must_use]
     pub fn code(&self) -> &str {
@@ -115,7 +125,7 @@ pub fn read_claim(path: &Path) -> Result<Token, EnrolError> {
     })
 }
 
-/// Enrols this DPU. The claim file is removed once the claim is spent.
+/// Enrols this DPU. The claim file is removed once the claim is spent, where that can be.
 ///
 /// # Errors
 /// [`EnrolError`].
@@ -149,10 +159,10 @@ pub async fn enrol(
         .ok_or(EnrolError::Answer("a key has not 32 bytes"))?;
     state.save(&identity)?;
     // Spent: what is left is a secret without a use.
-    files::remove(claim_file).map_err(|error| EnrolError::ClaimFile {
-        path: claim_file.display().to_string(),
-        why: format!("the claim is spent, but the file could not be removed: {error}"),
-    })?;
+    if let Err(error) = files::remove(claim_file) {
+        let path = claim_file.display();
+        tracing::warn!("the claim is spent, but `{path}` could not be removed: {error}");
+    }
     // The first head to hold the log against. Where it can't be had yet, the agent asks for no lease before it has one.
     let kid = Some(identity.key_id.clone());
     let client = link::client(token.url().clone(), pins, roots, kid)?;

@@ -95,7 +95,10 @@ pub async fn run(config: Config) -> Result<(), RunError> {
     let roots = loop {
         let settings = config.sources();
         // Opening blocks: a TPM takes its time.
-        let opened = tokio::task::spawn_blocking(move || Roots::open(settings)).await;
+        let open = tokio::task::spawn_blocking(move || Roots::open(settings));
+        let Some(opened) = waiting.through(open).await else {
+            return Ok(());
+        };
         match opened.unwrap_or(Err(SourceError::Closed)) {
             Ok(roots) => break roots,
             Err(error) => {
@@ -108,13 +111,17 @@ pub async fn run(config: Config) -> Result<(), RunError> {
     waiting.wait = FIRST_WAIT;
     if let (false, Some(claim)) = (enrolled, &config.claim_file) {
         loop {
-            match enrol::enrol(&config, &state, &roots, claim).await {
+            let enrol = enrol::enrol(&config, &state, &roots, claim);
+            let Some(enrolled) = waiting.through(enrol).await else {
+                return Ok(());
+            };
+            match enrolled {
                 Ok(outcome) => {
                     let (device, verdict) = (&outcome.identity.device_id, &outcome.verdict);
                     tracing::info!(%device, verdict, lifecycle = outcome.lifecycle, "enrolled");
                     break;
                 }
-                Err(EnrolError::Call(error)) if error.is_retryable() => {
+                Err(error) if error.is_retryable() => {
                     if !waiting.out(error.code(), &error.to_string()).await {
                         return Ok(());
                     }
@@ -142,6 +149,20 @@ struct Waiting<'a> {
 }
 
 impl Waiting<'_> {
+    /// Lets `work` go on, alive and answering; `None` where the agent is to end before it is done.
+    async fn through<T>(&mut self, work: impl Future<Output = T>) -> Option<T> {
+        tokio::pin!(work);
+        let mut watchdog = notify::watchdog().map(tokio::time::interval);
+        loop {
+            tokio::select! {
+                done = &mut work => return Some(done),
+                _ = self.stopped.recv() => return None,
+                Some(asked) = self.questions.recv() => answer(asked, None),
+                () = crate::drive::tick(&mut watchdog) => notify::alive(),
+            }
+        }
+    }
+
     /// Waits once; `false` where the agent is to end.
     async fn out(&mut self, code: &str, detail: &str) -> bool {
         tracing::error!(code, wait = self.wait.as_secs(), "{detail}");
@@ -156,22 +177,26 @@ impl Waiting<'_> {
             tokio::select! {
                 () = &mut over => return true,
                 _ = self.stopped.recv() => return false,
-                Some(asked) = self.questions.recv() => answer(asked, code, detail),
+                Some(asked) = self.questions.recv() => answer(asked, Some((code, detail))),
                 () = crate::drive::tick(&mut watchdog) => notify::alive(),
             }
         }
     }
 }
 
-fn answer(asked: Asked, code: &str, detail: &str) {
+fn answer(asked: Asked, fault: Option<(&str, &str)>) {
+    let (code, detail) = fault.unwrap_or(("agent.starting", "the agent is starting"));
     let answer = match asked.ask {
         Ask::Status => Answer::Status(Box::new(Report {
             state: "starting".into(),
-            faults: vec![FaultInfo {
-                what: "start".into(),
-                code: code.to_owned(),
-                detail: detail.to_owned(),
-            }],
+            faults: fault
+                .map(|(code, detail)| FaultInfo {
+                    what: "start".into(),
+                    code: code.to_owned(),
+                    detail: detail.to_owned(),
+                })
+                .into_iter()
+                .collect(),
             ..Report::default()
         })),
         Ask::Secret { .. } => no(code, detail),

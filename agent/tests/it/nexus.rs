@@ -50,6 +50,8 @@ pub(crate) struct World {
     started: Instant,
     pin: [u8; 32],
     url: Htu,
+    /// PCRs that enrolment asks for.
+    pub(crate) enrol_pcrs: Vec<u8>,
     /// How long a proof counts, in milliseconds.
     pub(crate) fresh_ms: u64,
     /// What the next verdicts are.
@@ -306,6 +308,7 @@ impl World {
             started: Instant::now(),
             pin,
             url: Htu::parse(url).unwrap(),
+            enrol_pcrs: vec![0, 7, 16],
             fresh_ms: 600_000,
             verdict: "verified",
             secrets: BTreeMap::new(),
@@ -532,7 +535,7 @@ impl World {
                 encrypted_secret: B64(credential.encrypted_secret),
             }),
             expires_at: Time(self.now()),
-            pcrs: vec![0, 7, 16],
+            pcrs: self.enrol_pcrs.clone(),
         })
     }
 

@@ -46,6 +46,11 @@ impl Agent {
         command
     }
 
+    fn configure(&self, key: &str, value: &str) {
+        let text = std::fs::read_to_string(&self.config).unwrap();
+        std::fs::write(&self.config, format!("{key} = \"{value}\"\n{text}")).unwrap();
+    }
+
     fn call(&self, args: &[&str]) -> Output {
         self.command(args).output().unwrap()
     }
@@ -384,6 +389,77 @@ fn enrolment_that_cannot_be_leaves_claim_and_state_as_they_were() {
     let done = agent.call(&["enrol", "--claim-file", open.to_str().unwrap()]);
     assert!(text(&done.stderr).contains("others may read it"));
     agent.enrol(&nexus);
+}
+
+/// Under its unit `/etc` is read-only: the claim can't be taken away there, and it is spent all the same.
+#[test]
+fn a_spent_claim_that_stays_is_no_failure() {
+    use std::os::fd::AsRawFd as _;
+    let Some(swtpm) = SwTpm::start() else {
+        return;
+    };
+    let nexus = Nexus::start();
+    let agent = Agent::new(&swtpm.tcti());
+    let claim = std::fs::File::open(agent.claim(&nexus.claim())).unwrap();
+    // Nobody can unlink there, root neither.
+    let path = format!("/proc/{}/fd/{}", std::process::id(), claim.as_raw_fd());
+    let done = agent.call(&["enrol", "--claim-file", &path]);
+    let said = text(&done.stderr);
+    assert!(done.status.success(), "{said}");
+    assert!(said.contains("could not be removed"), "{said}");
+    assert!(agent.path("state/agent.json").exists());
+}
+
+#[test]
+fn what_keeps_a_claim_from_being_used_is_waited_for() {
+    let Some(swtpm) = SwTpm::start() else {
+        return;
+    };
+    let nexus = Nexus::start();
+    nexus.world().enrol_pcrs = vec![30];
+    let mut agent = Agent::new(&swtpm.tcti());
+    agent.claim(&nexus.claim());
+    agent.configure("claim_file", &agent.path("claim").display().to_string());
+    agent.run();
+    let report = agent.until("waiting", |r| !r.faults.is_empty());
+    assert_eq!(report.faults[0].code, "evidence.asked");
+    nexus.world().enrol_pcrs = vec![0, 7, 16];
+    agent.until("verified", |r| r.state == "verified");
+    assert!(!agent.path("claim").exists());
+    assert_eq!(agent.stop(), 0);
+}
+
+#[test]
+fn a_nexus_that_hangs_at_enrolment_leaves_the_agent_alive_and_obedient() {
+    let Some(swtpm) = SwTpm::start() else {
+        return;
+    };
+    let nexus = Nexus::start();
+    let mut agent = Agent::new(&swtpm.tcti());
+    agent.claim(&nexus.claim());
+    agent.configure("claim_file", &agent.path("claim").display().to_string());
+    let socket = agent.path("notify.sock");
+    let heard = std::os::unix::net::UnixDatagram::bind(&socket).unwrap();
+    heard.set_read_timeout(Some(PATIENCE)).unwrap();
+    // Nothing is answered while this is held.
+    let silent = nexus.world();
+    let mut command = agent.command(&["run"]);
+    command
+        .env("NOTIFY_SOCKET", &socket)
+        .env("WATCHDOG_USEC", "200000")
+        .stderr(Stdio::null());
+    agent.child = Some(command.spawn().unwrap());
+    let report = agent.until("starting", |r| r.state == "starting");
+    assert!(report.device.is_empty());
+    for _ in 0..5 {
+        let mut buffer = [0; 512];
+        let read = heard.recv(&mut buffer).unwrap();
+        assert_eq!(text(&buffer[..read]).trim(), "WATCHDOG=1");
+    }
+    let asked = Instant::now();
+    assert_eq!(agent.stop(), 0);
+    assert!(asked.elapsed() < Duration::from_secs(5));
+    drop(silent);
 }
 
 #[test]
