@@ -61,6 +61,7 @@ pub(super) async fn run(cx: &Cx, command: Command) -> Result<(), Fault> {
     let dir = std::path::absolute(&dir)
         .map_err(|e| Fault::new("file.write", format!("`{}` is no path: {e}", dir.display())))?;
     let mut first = true;
+    let mut pause = 30;
     loop {
         let every = match update(&session, &ca, &dir).await {
             Ok(written) => {
@@ -68,12 +69,13 @@ pub(super) async fn run(cx: &Cx, command: Command) -> Result<(), Fault> {
                     show(cx, &written)?;
                 }
                 first = false;
+                pause = written.refresh_in.min(30);
                 written.refresh_in
             }
             // Once it runs it goes on: the files stay as they were.
             Err(fault) if refresh && !first && fault.retryable => {
                 cx.out.warn(&format!("not refreshed: {fault}"));
-                30
+                pause
             }
             Err(fault) => return Err(fault),
         };

@@ -11,4 +11,8 @@ mod nexus;
 #[cfg(test)]
 mod people;
 #[cfg(test)]
+mod played;
+#[cfg(test)]
 mod support;
+#[cfg(test)]
+mod waits;
