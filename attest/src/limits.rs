@@ -52,3 +52,7 @@ pub const CORIM_LIST: usize = 1024;
 pub const CORIM_TEXT: usize = 1024;
 /// One byte string or key of a CoRIM, bytes.
 pub const CORIM_BLOB: usize = 32 * 1024;
+/// Signatures of one COSE_Sign.
+pub const COSE_SIGNERS: usize = 16;
+/// The protected headers of somebody else's COSE message: a certificate chain may stand in them.
+pub const HEADER_BYTES: usize = 128 * 1024;

@@ -3,8 +3,10 @@
 pub mod cbor;
 pub mod cmw;
 pub mod cose;
+pub mod cose_sign;
 pub(crate) mod der;
 pub mod dice;
+pub mod edn;
 pub mod reader;
 pub mod spki;
 pub mod tpm;

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use assay_attest::codec::spki;
+use assay_attest::codec::{edn, spki};
 use assay_attest::codec::x509::Certificate;
 use assay_attest::key::PublicKey;
 use serde_json::Value;
@@ -92,7 +92,12 @@ impl Artefact {
     /// # Errors
     /// Where it is diagnostic notation that can't be read.
     pub(crate) fn cbor(&self) -> Result<Vec<u8>, Rejection> {
-        Ok(self.binary())
+        let bytes = self.binary();
+        // Notation is text that is in no encoding; a single character could be either, and is no artefact.
+        match self.text() {
+            Some(text) if bytes == self.bytes && text.len() > 1 => Ok(edn::to_cbor(text)?),
+            _ => Ok(bytes),
+        }
     }
 
     /// Each certificate as DER, in the order of the file: a PEM bundle, one or several DER certificates, or hexadecimal or base64 of those.

@@ -8,10 +8,13 @@ pub(crate) mod encoding;
 pub(crate) mod kind;
 pub(crate) mod table;
 
+mod jws;
 mod keys;
+mod trust;
 
 // One file for each kind.
 mod cmw;
+mod cose;
 
 pub(crate) use artefact::Artefact;
 pub(crate) use kind::{Accepted, Claims, Kind, Opt, Rejection, With};

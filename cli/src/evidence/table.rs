@@ -1,12 +1,12 @@
 //! THE table of kinds. To add one: a file beside this one, a row here, a row in [`MANIFEST`] where a manifest's kind maps to it.
 
-use super::{Kind, cmw};
+use super::{Kind, cmw, cose};
 
 /// Every kind; the order decides what a file is taken for where several see themselves in it: the most specific first.
-pub(crate) const KINDS: &[&dyn Kind] = &[&cmw::Cmw];
+pub(crate) const KINDS: &[&dyn Kind] = &[&cmw::Cmw, &cose::Cose];
 
 /// What collections of test vectors call a kind, and what it is called here.
-pub(crate) const MANIFEST: &[(&str, &str)] = &[("cmw", "cmw")];
+pub(crate) const MANIFEST: &[(&str, &str)] = &[("cmw", "cmw"), ("cose", "cose")];
 
 /// The kind of that name.
 #[must_use]
