@@ -173,14 +173,24 @@ impl Message {
                 });
             }
             (Some(_), Some(_)) => {
-                return Err(malformed(WHAT, "it has a payload of its own, and another was given"));
+                return Err(malformed(
+                    WHAT,
+                    "it has a payload of its own, and another was given",
+                ));
             }
         };
         let scheme = scheme(key, signature.headers.get(header::ALG))?;
         // RFC 9052, 4.4: Sig_structure; an empty protected map counts as an empty string.
         let bytes = |bytes: &[u8]| Value::Bytes(bytes.to_vec());
         let mut parts = alloc::vec![
-            Value::Text(if self.single { "Signature1" } else { "Signature" }.to_string()),
+            Value::Text(
+                if self.single {
+                    "Signature1"
+                } else {
+                    "Signature"
+                }
+                .to_string()
+            ),
             bytes(self.body.signed()),
         ];
         if !self.single {
@@ -238,7 +248,10 @@ impl Headers {
     fn critical(&self) -> Result<(), Refusal> {
         let label = Value::from(header::CRIT);
         if find(&self.unprotected, &label).is_some() {
-            return Err(malformed(WHAT, "the list of critical headers is not protected"));
+            return Err(malformed(
+                WHAT,
+                "the list of critical headers is not protected",
+            ));
         }
         let Some(list) = find(&self.protected, &label) else {
             return Ok(());
@@ -363,7 +376,10 @@ fn map(value: Value) -> Result<Vec<(Value, Value)>, Refusal> {
     {
         Ok(entries)
     } else {
-        Err(malformed(WHAT, "a header's label is neither integer nor text"))
+        Err(malformed(
+            WHAT,
+            "a header's label is neither integer nor text",
+        ))
     }
 }
 

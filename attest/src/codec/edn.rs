@@ -120,9 +120,7 @@ impl<'a> Reader<'a> {
             Some('\'') => Value::Bytes(self.string('\'')?.into_bytes()),
             Some('<') => self.embedded(inner)?,
             Some('(') => self.chunks(inner)?,
-            Some(c) if c.is_ascii_digit() || matches!(c, '-' | '+' | '.') => {
-                self.number(inner)?
-            }
+            Some(c) if c.is_ascii_digit() || matches!(c, '-' | '+' | '.') => self.number(inner)?,
             Some(_) => self.word(inner)?,
         };
         // How the item was encoded (`_0` to `_3`, `_i`) is no part of its value.
@@ -256,7 +254,9 @@ impl<'a> Reader<'a> {
             if second >= 0x400 {
                 return Err(self.wrong("half of a surrogate pair"));
             }
-            (first << 10).saturating_add(second).saturating_add(0x1_0000)
+            (first << 10)
+                .saturating_add(second)
+                .saturating_add(0x1_0000)
         } else {
             first
         };
@@ -449,7 +449,10 @@ mod tests {
                 "0(\"2013-03-21T20:04:00Z\")",
                 "c074323031332d30332d32315432303a30343a30305a",
             ),
-            ("32(\"http://www.example.com\")", "d82076687474703a2f2f7777772e6578616d706c652e636f6d"),
+            (
+                "32(\"http://www.example.com\")",
+                "d82076687474703a2f2f7777772e6578616d706c652e636f6d",
+            ),
             ("24(h'6449455446')", "d818456449455446"),
             ("h''", "40"),
             ("h'01020304'", "4401020304"),
@@ -470,7 +473,10 @@ mod tests {
 
     #[test]
     fn comments_and_the_extended_forms_are_read() {
-        assert_eq!(hex("/ a / [ / b / 1, # c\n 2, // d\n 3 /* e / f */ ]"), "83010203");
+        assert_eq!(
+            hex("/ a / [ / b / 1, # c\n 2, // d\n 3 /* e / f */ ]"),
+            "83010203"
+        );
         assert_eq!(hex("h'01 02 / x / 03\n04'"), "4401020304");
         assert_eq!(hex("'hello'"), "4568656c6c6f");
         assert_eq!(hex("b64'AQI='"), "420102");
@@ -489,9 +495,40 @@ mod tests {
     #[test]
     fn what_is_not_notation_is_refused() {
         for text in [
-            "", " ", "[", "[1", "[1 2]", "{1}", "{1:}", "{1 2}", "h'0'", "h'0g'", "h'", "'", "\"", "\"\\x\"",
-            "\"\\u12\"", "\"\\ud800\"", "1 2", "18(", "18(1", "-18(1)", "undefined", "simple(99)", "dt'x'", "/ x",
-            "/* x", "<< 1", "< 1", "0x", "0xg", "1.2.3", "18446744073709551616", "-18446744073709551617", "--1", "hello",
+            "",
+            " ",
+            "[",
+            "[1",
+            "[1 2]",
+            "{1}",
+            "{1:}",
+            "{1 2}",
+            "h'0'",
+            "h'0g'",
+            "h'",
+            "'",
+            "\"",
+            "\"\\x\"",
+            "\"\\u12\"",
+            "\"\\ud800\"",
+            "1 2",
+            "18(",
+            "18(1",
+            "-18(1)",
+            "undefined",
+            "simple(99)",
+            "dt'x'",
+            "/ x",
+            "/* x",
+            "<< 1",
+            "< 1",
+            "0x",
+            "0xg",
+            "1.2.3",
+            "18446744073709551616",
+            "-18446744073709551617",
+            "--1",
+            "hello",
         ] {
             assert!(to_cbor(text).is_err(), "{text}");
         }

@@ -234,11 +234,11 @@ fn entry(name: &str, value: &Value, depth: usize, lines: &mut Vec<(String, Strin
     let label = format!("{:indent$}{name}", "", indent = 2 * depth);
     match value {
         Value::Object(inner) if !inner.is_empty() => {
-            lines.push((label, String::new()));
+            lines.push((format!("{label}:"), String::new()));
             object(inner, depth + 1, lines);
         }
         Value::Array(items) if items.iter().any(|i| i.is_object() || i.is_array()) => {
-            lines.push((label, String::new()));
+            lines.push((format!("{label}:"), String::new()));
             for (index, item) in items.iter().enumerate() {
                 entry(&format!("{index}"), item, depth + 1, lines);
             }

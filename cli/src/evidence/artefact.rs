@@ -2,8 +2,8 @@
 
 use std::path::Path;
 
-use assay_attest::codec::{edn, spki};
 use assay_attest::codec::x509::Certificate;
+use assay_attest::codec::{edn, spki};
 use assay_attest::key::PublicKey;
 use serde_json::Value;
 

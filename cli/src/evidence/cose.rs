@@ -109,7 +109,10 @@ impl Kind for Cose {
 }
 
 fn one_more(claims: &mut Claims, index: usize) -> Option<&mut Claims> {
-    claims.get_mut("signatures")?.get_mut(index)?.as_object_mut()
+    claims
+        .get_mut("signatures")?
+        .get_mut(index)?
+        .as_object_mut()
 }
 
 /// Shows that a signature was made by whom the caller believes. Gives what the chain says, where there was one.

@@ -83,7 +83,9 @@ impl Token {
             if self.header.contains_key(name) {
                 return Err(Rejection::new(
                     "token.header",
-                    format!("the token brings its own key (`{name}`): only a key that you give is believed"),
+                    format!(
+                        "the token brings its own key (`{name}`): only a key that you give is believed"
+                    ),
                 ));
             }
         }
@@ -259,7 +261,13 @@ mod tests {
         ] {
             assert!(Token::parse(text).is_err(), "{text}");
         }
-        assert_eq!(code(&token(r#"{"alg":"ES256","alg":"ES256"}"#, "{}")), "token.malformed");
-        assert_eq!(code(&token("{}", r#"{"a":{"b":1,"b":2}}"#)), "token.malformed");
+        assert_eq!(
+            code(&token(r#"{"alg":"ES256","alg":"ES256"}"#, "{}")),
+            "token.malformed"
+        );
+        assert_eq!(
+            code(&token("{}", r#"{"a":{"b":1,"b":2}}"#)),
+            "token.malformed"
+        );
     }
 }

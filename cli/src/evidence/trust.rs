@@ -41,7 +41,9 @@ pub(crate) fn leaf(with: &With<'_>, leaf_first: &[Vec<u8>]) -> Result<Leaf, Reje
     let verified = chain.verify(&anchors, Usage::Signer, with.at, with.check)?;
     let name = verified.anchor().name().to_owned();
     let mut found = named(verified.leaf(), &name, certificates.len(), verified.leaf());
-    found.claims.insert("chain_ends".into(), time(verified.ends()));
+    found
+        .claims
+        .insert("chain_ends".into(), time(verified.ends()));
     Ok(found)
 }
 
@@ -51,9 +53,9 @@ pub(crate) fn path(leaf: &Certificate, bag: &[Certificate]) -> Vec<Vec<u8>> {
     let mut path = vec![leaf];
     while let Some(last) = path.last()
         && !last.is_self_issued()
-        && let Some(next) = bag
-            .iter()
-            .find(|one| one.subject() == last.issuer() && !path.iter().any(|p| p.der() == one.der()))
+        && let Some(next) = bag.iter().find(|one| {
+            one.subject() == last.issuer() && !path.iter().any(|p| p.der() == one.der())
+        })
     {
         path.push(next);
     }
@@ -74,10 +76,7 @@ fn in_time(certificate: &Certificate, with: &With<'_>) -> Result<(), Rejection> 
 fn named(leaf: &Certificate, anchor: &str, length: usize, first_to_end: &Certificate) -> Leaf {
     let mut claims = Claims::new();
     claims.insert("anchor".into(), anchor.into());
-    claims.insert(
-        "leaf_spki_sha256".into(),
-        hex(&leaf.spki_sha256()).into(),
-    );
+    claims.insert("leaf_spki_sha256".into(), hex(&leaf.spki_sha256()).into());
     claims.insert("chain_length".into(), json!(length));
     claims.insert("chain_ends".into(), time(first_to_end.not_after()));
     Leaf {

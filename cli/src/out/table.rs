@@ -36,7 +36,7 @@ pub(super) fn card<T: Card>(item: &T) -> String {
     lines(&item.lines())
 }
 
-/// Names and values below each other; names may be other people's, too.
+/// Names and values below each other; names may be other people's, too. A name that ends with a colon and has no value is a heading.
 pub(super) fn lines(lines: &[(impl AsRef<str>, String)]) -> String {
     let width = lines
         .iter()
@@ -46,6 +46,10 @@ pub(super) fn lines(lines: &[(impl AsRef<str>, String)]) -> String {
     let mut out = String::new();
     for (name, value) in lines {
         let name = clean(name.as_ref());
+        if value.is_empty() && name.ends_with(':') {
+            let _ = writeln!(out, "{name}");
+            continue;
+        }
         let mut parts = value.lines();
         let first = filled(parts.next().unwrap_or_default());
         let _ = writeln!(out, "{name:<width$}  {first}");
