@@ -17,6 +17,8 @@ use crate::store::{Change, Rows, StoreFault, Writes};
 
 /// Bytes of an entry of a [`KrlRow`].
 const ENTRY: usize = 48;
+/// Seconds that a revoked certificate stays listed past its end, for hosts and clients whose clock is behind.
+const SKEW: u64 = 3_600;
 
 impl From<CertificateFault> for Problem {
     fn from(fault: CertificateFault) -> Self {
@@ -93,35 +95,56 @@ pub(crate) fn revoke(
     row: &CertificateRow,
     counts: bool,
 ) -> Result<(), StoreFault> {
-    let kind = match row.kind {
+    revoke_all(c, std::slice::from_ref(row), counts)
+}
+
+/// As [`revoke`], for many: each list is written once.
+fn revoke_all(
+    c: &mut Change<'_, '_>,
+    rows: &[CertificateRow],
+    counts: bool,
+) -> Result<(), StoreFault> {
+    let kind_of = |row: &CertificateRow| match row.kind {
         CertificateKind::User | CertificateKind::Trial => KrlKind::User,
         CertificateKind::Host => KrlKind::Host,
     };
-    let now = c.now();
-    let there: Option<KrlRow> = c.get((&row.ca, &kind))?;
-    let is_new = there.is_none();
-    let mut list = there.unwrap_or(KrlRow {
-        ca: row.ca.clone(),
-        kind,
-        version: 0,
-        epoch: 0,
-        entries: Vec::new(),
-    });
-    // What has run out is refused by sshd itself, so the list stays as short as what can still be used.
-    let mut entries: Vec<u8> = live(&list.entries, now)
-        .flat_map(|e| e.iter().copied())
-        .collect();
-    entries.extend_from_slice(&row.signer);
-    entries.extend_from_slice(&row.serial.to_be_bytes());
-    entries.extend_from_slice(&row.valid_before.as_secs().to_be_bytes());
-    list.entries = entries;
-    list.version = list.version.saturating_add(1);
-    list.epoch = list.epoch.saturating_add(u64::from(counts));
-    if is_new {
-        c.insert(&list)
-    } else {
-        c.update(&list)
+    let mut lists: Vec<(&SshCaId, KrlKind)> = Vec::new();
+    for row in rows {
+        let list = (&row.ca, kind_of(row));
+        if !lists.contains(&list) {
+            lists.push(list);
+        }
     }
+    let now = c.now();
+    for (ca, kind) in lists {
+        let there: Option<KrlRow> = c.get((ca, &kind))?;
+        let is_new = there.is_none();
+        let mut list = there.unwrap_or(KrlRow {
+            ca: ca.clone(),
+            kind,
+            version: 0,
+            epoch: 0,
+            entries: Vec::new(),
+        });
+        // What has long run out is refused by sshd itself, so the list stays as short as what can still be used.
+        let mut entries: Vec<u8> = live(&list.entries, now)
+            .flat_map(|e| e.iter().copied())
+            .collect();
+        for row in rows.iter().filter(|r| r.ca == *ca && kind_of(r) == kind) {
+            entries.extend_from_slice(&row.signer);
+            entries.extend_from_slice(&row.serial.to_be_bytes());
+            entries.extend_from_slice(&row.valid_before.as_secs().to_be_bytes());
+        }
+        list.entries = entries;
+        list.version = list.version.saturating_add(1);
+        list.epoch = list.epoch.saturating_add(u64::from(counts));
+        if is_new {
+            c.insert(&list)?;
+        } else {
+            c.update(&list)?;
+        }
+    }
+    Ok(())
 }
 
 fn live(entries: &[u8], now: Timestamp) -> impl Iterator<Item = &[u8]> {
@@ -130,7 +153,7 @@ fn live(entries: &[u8], now: Timestamp) -> impl Iterator<Item = &[u8]> {
             .get(40..)
             .and_then(|b| <[u8; 8]>::try_from(b).ok())
             .map(u64::from_be_bytes);
-        end.is_none_or(|end| end >= now.as_secs())
+        end.is_none_or(|end| end.saturating_add(SKEW) >= now.as_secs())
     })
 }
 
@@ -190,19 +213,31 @@ pub(crate) fn revoke_behind(
     reason: &str,
 ) -> Result<Vec<String>, StoreFault> {
     let now = c.now();
-    let mut revoked = Vec::new();
-    for mut row in c.find::<CertificateRow>("device", device)? {
+    let mut revoked: Vec<CertificateRow> = c.find("device", device)?;
+    revoked.retain(|row| {
         let dead = row.state == CertificateState::Revoked || row.valid_before <= now;
-        if dead || row.kind == CertificateKind::Trial {
-            continue;
-        }
+        !dead && row.kind != CertificateKind::Trial
+    });
+    end_all(c, &mut revoked, reason)?;
+    Ok(revoked.iter().map(id).collect())
+}
+
+fn id(row: &CertificateRow) -> String {
+    format!("{}.{}", row.ca, row.serial)
+}
+
+/// Revokes each of these, and puts them into their lists.
+fn end_all(
+    c: &mut Change<'_, '_>,
+    rows: &mut [CertificateRow],
+    reason: &str,
+) -> Result<(), StoreFault> {
+    for row in rows.iter_mut() {
         row.state = CertificateState::Revoked;
         row.reason = Some(reason.to_owned());
-        revoke(c, &row, true)?;
-        c.update(&row)?;
-        revoked.push(format!("{}.{}", row.ca, row.serial));
+        c.update(row)?;
     }
-    Ok(revoked)
+    revoke_all(c, rows, true)
 }
 
 /// What was revoked of a person's.
@@ -225,20 +260,19 @@ pub(crate) fn revoke_of_person<E: From<StoreFault>>(
     picks: impl Fn(&CertificateRow, &Change<'_, '_>) -> Result<bool, E>,
 ) -> Result<RevokedOf, E> {
     let now = c.now();
-    let mut done = RevokedOf::default();
-    let mut cas = Vec::new();
-    for mut row in c.find::<CertificateRow>("operator", person)? {
+    let mut revoked = Vec::new();
+    for row in c.find::<CertificateRow>("operator", person)? {
         let dead = row.state == CertificateState::Revoked || row.valid_before <= now;
-        if dead || !picks(&row, c)? {
-            continue;
+        if !dead && picks(&row, c)? {
+            revoked.push(row);
         }
-        row.state = CertificateState::Revoked;
-        row.reason = Some(reason.to_owned());
-        revoke(c, &row, true)?;
-        c.update(&row)?;
-        done.certificates.push(format!("{}.{}", row.ca, row.serial));
-        cas.push(row.ca);
     }
+    end_all(c, &mut revoked, reason)?;
+    let mut done = RevokedOf {
+        certificates: revoked.iter().map(id).collect(),
+        devices: Vec::new(),
+    };
+    let mut cas: Vec<SshCaId> = revoked.into_iter().map(|row| row.ca).collect();
     cas.sort_unstable();
     cas.dedup();
     for ca in &cas {

@@ -15,6 +15,10 @@ use super::row::{RowId, TrustRow, row_mac};
 use super::view::{Bound, Latest, Rows, View, row_name};
 use crate::clock::ClockFault;
 
+/// Bytes of row names under one audit entry. An entry is bounded, a change is not: one that revokes a thousand certificates
+/// goes on in further entries, and is refused for its size by none.
+const NAMES: usize = 24 * 1024;
+
 /// What may write: [`Tx`] and [`Change`]. Plain SQL goes through [`Rows::sql`].
 pub trait Writes: Rows {
     /// The transaction's time: wall time, but never before the log's last entry.
@@ -135,6 +139,7 @@ impl Tx<'_> {
                 index,
                 log_index,
                 rows: Vec::new(),
+                names: 0,
             };
             let done = deed(&mut change)?;
             let Change {
@@ -215,6 +220,8 @@ pub struct Change<'c, 'a> {
     index: u64,
     log_index: i64,
     rows: Vec<String>,
+    /// Bytes of `rows`.
+    names: usize,
 }
 
 impl std::fmt::Debug for Change<'_, '_> {
@@ -303,7 +310,7 @@ impl Change<'_, '_> {
         &mut self.entry
     }
 
-    /// The index that the entry will have.
+    /// The index that the entry will have: of several, the one that is being filled.
     #[must_use]
     pub const fn index(&self) -> u64 {
         self.index
@@ -323,6 +330,10 @@ impl Change<'_, '_> {
 
     fn execute<R: TrustRow>(&mut self, sql: &str, cells: &[Cell<'_>]) -> Result<usize, StoreFault> {
         let name = row_name::<R>(cells.get(..R::KEYS).unwrap_or_default());
+        let is_new = !self.rows.contains(&name);
+        if is_new && self.names.saturating_add(name.len()) > NAMES {
+            self.turn()?;
+        }
         let mac = row_mac::<R>(self.tx.shared.keys.row_mac(), cells, self.log_index);
         let tail = [Cell::Integer(self.log_index), Cell::Blob(mac.as_ref())];
         let values = cells.iter().chain(&tail).map(Bound);
@@ -332,9 +343,22 @@ impl Change<'_, '_> {
             .prepare_cached(sql)?
             .execute(rusqlite::params_from_iter(values))?;
         self.tx.batch.changed(RowId::of(&name), self.index);
-        if !self.rows.contains(&name) {
+        if is_new {
+            // Quotes and comma count, too.
+            self.names = self.names.saturating_add(name.len()).saturating_add(3);
             self.rows.push(name);
         }
         Ok(changed)
+    }
+
+    /// Puts what was changed so far under an entry of its own, and goes on under the next.
+    fn turn(&mut self) -> Result<(), StoreFault> {
+        let part = self.entry.clone().detail("goes_on", "yes");
+        self.tx.append(part, std::mem::take(&mut self.rows))?;
+        self.names = 0;
+        self.index = self.tx.batch.end.size();
+        self.log_index =
+            i64::try_from(self.index).map_err(|_| StoreFault::Misused("the log is full".into()))?;
+        Ok(())
     }
 }

@@ -371,3 +371,56 @@ fn an_entry_too_large_undoes_its_change_only() {
     drop(store);
     scratch.open();
 }
+
+#[test]
+fn i6_a_change_of_very_many_rows_goes_on_in_further_entries() {
+    let scratch = Scratch::new();
+    let store = scratch.open();
+    let ids: Vec<String> = (0..3_000).map(|n| format!("t-{n:026}")).collect();
+    for state in [TenantState::Active, TenantState::Removed] {
+        let ids = ids.clone();
+        let put = store.write_blocking(move |tx| {
+            tx.change(entry("tenant.put"), |c| {
+                for id in &ids {
+                    c.put(&tenant(id, state))?;
+                }
+                // The first again, which stands under the first of the entries.
+                c.put(&tenant(&ids[0], state))
+            })
+        });
+        put.unwrap();
+    }
+    drop(store);
+    let store = scratch.open();
+    for id in &ids {
+        let row = store.read_now::<_, StoreFault>(|r| r.get::<Tenant>(id.as_str()));
+        assert_eq!(row.unwrap().unwrap().state, TenantState::Removed);
+    }
+    let limit = std::num::NonZeroU32::new(100).unwrap();
+    let all = store
+        .read_now(|r| r.audit().list(&AuditFilter::default(), limit))
+        .unwrap();
+    let puts: Vec<_> = all
+        .iter()
+        .filter(|e| e.entry.event == "tenant.put")
+        .collect();
+    let more = puts
+        .iter()
+        .filter(|e| e.entry.details.contains_key("goes_on"));
+    assert_eq!(more.count(), puts.len() - 2, "but for the last of each");
+    assert!(puts.iter().all(|e| e.bytes.len() < 48 * 1024));
+    // One that fails in the middle leaves nothing of itself.
+    let failed: Result<(), StoreFault> = store.write_blocking(move |tx| {
+        tx.change(entry("tenant.put"), |c| {
+            for id in &ids {
+                c.put(&tenant(id, TenantState::Active))?;
+            }
+            Err(StoreFault::Busy)
+        })
+    });
+    assert_eq!(failed, Err(StoreFault::Busy));
+    assert_eq!(
+        store.head().head().size,
+        1 + u64::try_from(puts.len()).unwrap()
+    );
+}
