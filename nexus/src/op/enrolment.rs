@@ -72,15 +72,15 @@ pub(crate) async fn begin_enrolment(
 ) -> Result<Changed<EnrolChallenge>, Problem> {
     let secret = SecretB64(ask.secret.0.clone());
     let keys = off_thread(&ctx, move |ctx| {
-        // Strangers are turned away before anything is computed for them.
+        // Strangers are turned away before anything is computed for them, or waits in the queue of those who write.
         let now = ctx.app.store.clock().now();
         ctx.app
             .store
             .read_now(|rows| claim_of(rows, &ask.secret, now).map(drop))?;
         keys(ctx, &ask, now)
     })
-    .await?;
-    ctx.change(Target::Route, move |tx, act| begin(tx, act, &secret, keys?))
+    .await??;
+    ctx.change(Target::Route, move |tx, act| begin(tx, act, &secret, keys))
         .await
 }
 

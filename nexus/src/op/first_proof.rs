@@ -39,9 +39,10 @@ pub(crate) async fn complete_enrolment(
         .into());
     }
     let secret = SecretB64(ask.secret.0.clone());
-    let looked = off_thread(&ctx, move |ctx| look(ctx, &ask)).await?;
+    // Strangers are turned away here: they take no place in the queue of those who write.
+    let looked = off_thread(&ctx, move |ctx| look(ctx, &ask)).await??;
     ctx.settle(Target::Route, move |tx, act| {
-        complete(tx, act, &secret, looked?)
+        complete(tx, act, &secret, looked)
     })
     .await
 }
@@ -237,7 +238,7 @@ fn complete(
     let proved = identity(&claim, &enrolment, &proof)?;
     let known = claim.rekey.as_ref();
     let mut row = match known {
-        Some(id) => rekeyed(tx, id, &enrolment, &proved)?,
+        Some(id) => rekeyed(tx, id, &enrolment, &proved, proof.issued)?,
         None => fresh(tx, act, &claim, &enrolment, &proved, root)?,
     };
     verdict::still_in_force(tx, &row, known, &proof.judged)?;
@@ -338,16 +339,21 @@ fn identity(claim: &ClaimRow, enrolment: &Enrolment, proof: &Proof) -> Result<Pr
     })
 }
 
-/// A device that is re-imaged keeps its hardware: same DICE key, same EK. AK and request key may be new.
+/// A device that is re-imaged keeps its hardware: same DICE key, same EK. AK and request key may be new. Its proof was asked
+/// for after its last verdict, demand or release from quarantine, as every proof; so what it was held against is still so.
 fn rekeyed(
     tx: &Tx<'_>,
     id: &DeviceId,
     enrolment: &Enrolment,
     proved: &Proved,
+    issued: Timestamp,
 ) -> Result<Device, Problem> {
     let mut row: Device = tx.get(id)?.ok_or_else(|| refused("claim.rekey"))?;
     if matches!(row.lifecycle, Lifecycle::Decommissioned) {
         return Err(Fault::Decommissioned { device: row.id }.into());
+    }
+    if issued < row.barrier {
+        return Err(Problem::from(Fault::NoNonce).step("evidence.stored_up"));
     }
     if row.ek_spki != enrolment.ek_spki || row.dice != proved.dice {
         return Err(Fault::Identity {
