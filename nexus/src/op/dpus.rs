@@ -315,7 +315,8 @@ pub(crate) fn shown(rows: &impl Rows, row: Row, now: Timestamp) -> Result<Dpu, P
     let seen = seen
         .and_then(|ms| u64::try_from(ms).ok())
         .map(|ms| Time(Timestamp::from_millis(ms)));
-    let good = row.attestation == State::Verified;
+    let never = Timestamp::from_millis(0);
+    let good = row.attestation == State::Verified && row.fresh_until > never;
     Ok(Dpu {
         attestation: match standing {
             Err(NotFresh::Stale) => "stale".into(),

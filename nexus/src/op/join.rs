@@ -16,6 +16,7 @@ use super::words;
 use crate::bootstrap;
 use crate::problem::{Fault, Problem};
 use crate::store::challenge::{self, Challenge};
+use crate::store::devices::DeviceKey;
 use crate::store::people::{
     Door, DoorState, InviteRow, KeyState, OperatorKey, OperatorRow, OperatorState, RequestAlgorithm,
 };
@@ -204,14 +205,15 @@ fn open_token(
     key: &NewKey,
     now: Timestamp,
 ) -> Result<(Token, Newcomer), Problem> {
-    // A key is one person's, for good: who was revoked does not come back under another name.
+    // A key is one person's or one device's, for good: who was revoked does not come back under another name.
     let known: Vec<OperatorKey> = rows.find("thumbprint", key.thumbprint.as_bytes())?;
+    let devices: Vec<DeviceKey> = rows.find("thumbprint", key.thumbprint.as_bytes())?;
     let token = match token::look(rows, TokenKind::Bootstrap, secret, now) {
         Err(TokenFault::Unknown) => token::look(rows, TokenKind::Invite, secret, now),
         other => other,
     };
     let token = token.map_err(token_refused)?;
-    if !known.is_empty() {
+    if !known.is_empty() || !devices.is_empty() {
         return Err(refused("key.known"));
     }
     let newcomer = match token.kind {

@@ -369,3 +369,27 @@ async fn i7_no_secret_stands_in_the_log() {
             && !log.contains(&base16ct::lower::encode_string(&token.secret()[..]))
     );
 }
+
+#[tokio::test]
+async fn the_key_of_a_device_is_no_persons() {
+    let lab = Lab::new();
+    let token = lab.bootstrap_token().unwrap();
+    let signer = Ed25519Signer::from_seed(&[9; 32], None);
+    let key = crate::store::devices::DeviceKey {
+        id: KeyId::from_random(&[9; 16]),
+        device: assay_api::id::DeviceId::from_random(&[9; 16]),
+        thumbprint: *signer.jwk().thumbprint().as_bytes(),
+        algorithm: RequestAlgorithm::EdDsa,
+        public: vec![9; 32],
+        state: KeyState::Revoked,
+    };
+    lab.app
+        .store
+        .write::<_, crate::store::StoreFault, _>(move |tx| {
+            tx.change(crate::store::testing::entry("test"), |c| c.insert(&key))
+        })
+        .await
+        .unwrap();
+    let joined = lab.join(token.secret(), 9, Some("Eve")).await;
+    assert_eq!(refused_at(joined), "key.known");
+}

@@ -1,7 +1,7 @@
 //! Leases: how secrets leave. Each is judged at each pick-up and sealed to the HPKE key of the device's last good result; the
 //! same request gets the same lease until it is acknowledged or has run out.
 
-use assay_api::id::{DeviceId, LeaseId, ResultId};
+use assay_api::id::{DeviceId, LeaseId};
 use assay_api::seal;
 use assay_api::types::*;
 use assay_attest::time::Timestamp;
@@ -84,7 +84,7 @@ fn pull(
                 lease
             }
         };
-        items.push(told(lease, secret, fresh.result(), act.now)?);
+        items.push(told(lease, secret, fresh, act.now)?);
     }
     if !items.is_empty() {
         let mut entry = act
@@ -273,17 +273,20 @@ fn seal_to(
     sealed.map_err(|fault| Problem::from(Fault::Internal).step(fault.code()))
 }
 
-fn told(held: Held, secret: &Row, result: &ResultId, now: Timestamp) -> Result<Lease, Problem> {
+fn told(held: Held, secret: &Row, fresh: &Fresh, now: Timestamp) -> Result<Lease, Problem> {
+    // A lease decides no trust, so its row has no MAC: whatever it says, it gives no more than a new one would.
+    let most = now.plus_millis(Tier::Silver.millis()).min(fresh.until());
+    let expires = held.expires.min(most);
     Ok(Lease {
         id: LeaseId::parse(&held.id)
             .map_err(|_| Problem::from(Fault::Internal).step("lease.id"))?,
         kind: KIND.into(),
         name: secret.name.clone(),
         version: secret.version,
-        result_id: result.clone(),
+        result_id: fresh.result().clone(),
         sealed: B64(held.sealed),
-        expires_at: Time(held.expires),
-        expires_in_ms: held.expires.millis_since(now).unwrap_or(0),
+        expires_at: Time(expires),
+        expires_in_ms: expires.millis_since(now).unwrap_or(0),
     })
 }
 
