@@ -18,7 +18,7 @@ use crate::problem::{Fault, Problem};
 use crate::release::{Clearance, Permit};
 use crate::ssh::ca;
 use crate::ssh::certificate::{self, Template, UserOptions, read_public_key};
-use crate::store::devices::{Device, Lifecycle, Words};
+use crate::store::devices::{Device, Effects, Lifecycle, Words};
 use crate::store::signing_key::KeyState;
 use crate::store::ssh::{
     CertificateKind, CertificateRow, CertificateState, HostRow, HostState, KrlKind, ManifestRow,
@@ -117,10 +117,11 @@ pub(crate) fn pushed(rows: &impl Rows, device: &DeviceId) -> Result<Vec<SshCaRow
     Ok(cas)
 }
 
-/// Whether what a device brings to its hosts is to be withdrawn: its trust has died (I10).
-fn is_dead(device: &Device) -> bool {
+/// Whether what a device brings to its hosts is to be withdrawn: its trust has died (I10). Where too many died at once, the
+/// hosts keep what they have, and get nothing new, until a super:admin has looked.
+pub(crate) fn is_dead(device: &Device) -> bool {
     let fallen = match device.attestation {
-        State::Failed | State::Quarantined => true,
+        State::Failed | State::Quarantined => device.effects != Effects::Waiting,
         State::Unavailable | State::Verified => false,
     };
     fallen || device.lifecycle == Lifecycle::Decommissioned
@@ -487,7 +488,8 @@ fn trial(c: &mut Change<'_, '_>, app: &App, plan: &Plan) -> Result<Option<Trial>
             key_id,
             principals: Words::of(&principals),
             hosts: Words::of([plan.host.id.as_str()]),
-            device: Some(plan.host.device.clone()),
+            // Of no device: they run five minutes, and whoever ends what a device's hosts hold need not read all there ever were.
+            device: None,
             operator: None,
             request: String::new(),
             valid_after,
@@ -504,6 +506,23 @@ fn trial(c: &mut Change<'_, '_>, app: &App, plan: &Plan) -> Result<Option<Trial>
         good,
         revoked,
     }))
+}
+
+/// What a host's newest manifest gives it: its sequence, its files, its host certificate.
+pub(crate) fn carried(
+    rows: &impl Rows,
+    host: &HostId,
+) -> Result<Option<(u64, Files, Option<CertificateRow>)>, Problem> {
+    let Some(row) = rows.get::<ManifestRow>(host)? else {
+        return Ok(None);
+    };
+    let files =
+        files_of(&row).ok_or_else(|| Problem::from(Fault::Internal).step("manifest.read"))?;
+    let certificate = match row.certificate.as_str() {
+        "" => None,
+        id => rows.get::<CertificateRow>(id)?,
+    };
+    Ok(Some((row.sequence, files, certificate)))
 }
 
 fn files_of(row: &ManifestRow) -> Option<Files> {

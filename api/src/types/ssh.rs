@@ -62,6 +62,10 @@ pub enum RotationStep {
 pub struct SshCaRotate {
     /// The step. Each needs the one before.
     pub step: RotationStep,
+    /// For `retire`, by a super:admin: why the predecessor goes at once, though hosts don't have its successor yet or
+    /// certificates of it still run. 1 to 512 characters.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub force: Option<String>,
 }
 
 /// The ssh client's side of trust.

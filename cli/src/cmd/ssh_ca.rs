@@ -45,10 +45,13 @@ pub(crate) enum Step {
         /// Name or id.
         ca: String,
     },
-    /// Trust the predecessor no more.
+    /// Trust the predecessor no more: when every host has its successor, and its certificates have run out.
     Retire {
         /// Name or id.
         ca: String,
+        /// Retire it at once, as when it was stolen: why. For super:admins.
+        #[arg(long, value_name = "REASON")]
+        force: Option<String>,
     },
 }
 
@@ -120,6 +123,7 @@ pub(super) async fn run(cx: &Cx, command: Command) -> Result<(), Fault> {
 }
 
 async fn rotate(cx: &Cx, session: &Session, step: Step) -> Result<(), Fault> {
+    let mut why = None;
     let (ca, step, done) = match step {
         Step::Prepare { ca } => (
             ca,
@@ -129,9 +133,10 @@ async fn rotate(cx: &Cx, session: &Session, step: Step) -> Result<(), Fault> {
         Step::Activate { ca } => (
             ca,
             RotationStep::Activate,
-            "signs with its successor; the predecessor stays trusted: next `retire`, when its certificates have run out",
+            "signs with its successor; the predecessor stays trusted: next `retire`, when every host has the new key and certificates of the old one have run out",
         ),
-        Step::Retire { ca } => {
+        Step::Retire { ca, force } => {
+            why = force;
             cx.confirm(
                 &format!(
                     "retire the old keys of ssh ca `{ca}`: certificates under them stop working"
@@ -142,7 +147,7 @@ async fn rotate(cx: &Cx, session: &Session, step: Step) -> Result<(), Fault> {
         }
     };
     let ca = session
-        .call::<call::rotate_ssh_ca>(Some(&ca), &SshCaRotate { step })
+        .call::<call::rotate_ssh_ca>(Some(&ca), &SshCaRotate { step, force: why })
         .await?;
     cx.out.done(&format!("ssh ca `{}` {done}", ca.name), &ca)
 }

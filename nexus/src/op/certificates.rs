@@ -1,18 +1,20 @@
 //! User certificates: signed for named hosts, each behind a fresh DPU; revoked whatever the state of anything.
 
-use assay_api::id::{DeviceId, HostId, SshCaId};
+use assay_api::id::{DeviceId, HostId, OperatorId, SshCaId};
 use assay_api::routes::On;
 use assay_api::types::*;
 use assay_attest::time::Timestamp;
+use rusqlite::params;
 
 use super::ctx::{Act, Changed, Ctx, Settled, Shown};
 use super::grants;
+use super::hosts::may_see;
 use super::ssh_cas::paired;
 use super::target::{Found, Target, find};
 use super::words;
 use crate::manifest;
 use crate::problem::{Fault, Problem};
-use crate::release::{Class, Clearance, Permit, refuse};
+use crate::release::{Class, Permit, refuse};
 use crate::ssh::ca;
 use crate::ssh::certificate::{self, Template, UserOptions, read_public_key};
 use crate::store::devices::Words;
@@ -20,7 +22,7 @@ use crate::store::ssh::{
     CertificateKind, CertificateRow, CertificateState, HostRow, KrlKind, SshCaRow,
     parse_certificate_id,
 };
-use crate::store::{Rows, StoreFault, Tx, Writes};
+use crate::store::{AsSql, Rows, StoreFault, Tx, Writes};
 
 /// The longest lifetime of a user certificate, in milliseconds.
 const MAX_MILLIS: u64 = 8 * 3_600_000;
@@ -28,6 +30,8 @@ const MAX_MILLIS: u64 = 8 * 3_600_000;
 const MIN_MILLIS: u64 = 60_000;
 /// Certificates begin this much earlier, for clocks that are behind.
 const BACKDATE_MILLIS: u64 = 60_000;
+/// Certificates of one person that run at a time.
+const RUNNING: i64 = 2048;
 
 /// What was asked, parsed.
 struct Wanted {
@@ -118,18 +122,17 @@ fn sign(tx: &mut Tx<'_>, act: &Act<'_>, wanted: &Wanted) -> Result<Settled<Certi
                 .map(move |login| format!("{login}@{}", h.id))
         })
         .collect();
-    let bypass_id = permit.clearances().iter().find_map(|c| match c {
-        Clearance::Bypassed(b) => Some(b.bypass().clone()),
-        Clearance::Fresh(_) => None,
-    });
+    let bypass_id = permit.bypass().cloned();
     let now = tx.now();
     if let Some(row) = tx
         .find::<CertificateRow>("request", wanted.request.as_str())?
         .into_iter()
         .next()
     {
-        return again(tx, act, wanted, &principals, row, &permit).map(Settled::Done);
+        let end = permit.limit(granted_until.unwrap_or(Timestamp::MAX));
+        return again(tx, act, wanted, &principals, row, &permit, end).map(Settled::Done);
     }
+    bounded(tx, &person.id, now)?;
     let valid_after = now.minus_millis(BACKDATE_MILLIS);
     let wanted_until = now.plus_millis(wanted.millis);
     let valid_before =
@@ -193,7 +196,24 @@ fn sign(tx: &mut Tx<'_>, act: &Act<'_>, wanted: &Wanted) -> Result<Settled<Certi
     }))
 }
 
-/// The same key asks again: the same certificate, judged again, as long as it is what is asked for.
+/// A list of what is revoked is bounded, and so is what one person may have to have revoked.
+fn bounded(rows: &impl Rows, person: &OperatorId, now: Timestamp) -> Result<(), Problem> {
+    let sql = "SELECT count(*) FROM certificate WHERE operator = ?1 AND valid_before > ?2";
+    let running: i64 = rows
+        .sql()
+        .prepare_cached(sql)
+        .map_err(StoreFault::from)?
+        .query_row(params![AsSql(person), AsSql(&now)], |r| r.get(0))
+        .map_err(StoreFault::from)?;
+    if running < RUNNING {
+        return Ok(());
+    }
+    let why = format!("{RUNNING} certificates of yours run already: ask for shorter lifetimes");
+    Err(Fault::Conflict { why }.into())
+}
+
+/// The same key asks again: the same certificate, judged again, as long as it is what is asked for and lives no longer than
+/// what could be signed now: under a bypass, a minute.
 fn again(
     tx: &mut Tx<'_>,
     act: &Act<'_>,
@@ -201,6 +221,7 @@ fn again(
     principals: &[String],
     row: CertificateRow,
     permit: &Permit,
+    end: Timestamp,
 ) -> Result<Certificate, Problem> {
     let now = tx.now();
     let same_key = read_public_key_of(&row).is_some_and(|key| key == *wanted.key.key_data());
@@ -214,6 +235,11 @@ fn again(
                 .to_owned();
         return Err(Fault::Conflict { why }.into());
     }
+    if row.valid_before > end {
+        let why = "the certificate of this idempotency key lives longer than one that could be signed now; use a new key"
+            .to_owned();
+        return Err(Fault::Conflict { why }.into());
+    }
     let mut entry = act
         .entry()
         .detail("serial", row.serial.to_string())
@@ -223,7 +249,7 @@ fn again(
     Ok(Certificate {
         certificate: row.line.clone(),
         info: info(&row, now)?,
-        bypass_id: None,
+        bypass_id: permit.bypass().cloned(),
     })
 }
 
@@ -247,7 +273,8 @@ fn hosts(
     let mut granted_until: Option<Timestamp> = None;
     for name in &wanted.hosts {
         let host = paired(tx, &find(tx, &act.caller, On::Host, name)?)?;
-        if host.tenant != ca.tenant {
+        // What an operator may not see is not there, whatever else would be wrong with asking for it.
+        if host.tenant != ca.tenant || !may_see(tx, &act.caller, &host, now)? {
             return Err(Fault::NotFound { what: "host" }.into());
         }
         if !manifest::pushed(tx, &host.device)?

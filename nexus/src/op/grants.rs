@@ -133,7 +133,7 @@ pub(crate) async fn revoke_grant(ctx: Ctx, ask: Reason) -> Result<Changed<Grant>
     Ok(done.map(|(shown, _)| shown))
 }
 
-/// Whether grants cover every `<login>@<host>` of a certificate.
+/// Whether grants cover every `<login>@<host>` of a certificate, to its end: it outlives no grant that is left.
 fn still_covered(
     rows: &impl Rows,
     operator: &OperatorId,
@@ -152,15 +152,9 @@ fn still_covered(
         else {
             return Ok(false);
         };
-        if !covers(
-            rows,
-            operator,
-            &certificate.ca,
-            &host.id,
-            &host.device,
-            login,
-            now,
-        )? {
+        let (ca, device) = (&certificate.ca, &host.device);
+        let end = covered_until(rows, operator, ca, &host.id, device, login, now)?;
+        if end.is_none_or(|end| end < certificate.valid_before) {
             return Ok(false);
         }
     }
@@ -254,24 +248,8 @@ pub(crate) fn is_active(grant: &GrantRow, now: Timestamp) -> bool {
     grant.state == GrantState::Active && now < grant.expires
 }
 
-/// Whether this person may log in on this host, which stands behind this DPU, as `login`, by a certificate of this SSH CA.
-/// Operators need an active grant that says all of that.
-///
-/// # Errors
-/// The store's faults.
-pub(crate) fn covers(
-    rows: &impl Rows,
-    operator: &OperatorId,
-    ssh_ca: &SshCaId,
-    host: &HostId,
-    dpu: &DeviceId,
-    login: &str,
-    now: Timestamp,
-) -> Result<bool, Problem> {
-    covered_until(rows, operator, ssh_ca, host, dpu, login, now).map(|end| end.is_some())
-}
-
-/// As [`covers`], with the end of the grant that lasts longest: nothing that is signed under it lasts longer.
+/// Until when this person may log in on this host, which stands behind this DPU, as `login`, by a certificate of this SSH CA:
+/// the end of the active grant that says all of that and lasts longest. Nothing that is signed under it lasts longer.
 ///
 /// # Errors
 /// The store's faults.

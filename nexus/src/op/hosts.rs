@@ -189,7 +189,7 @@ pub(crate) async fn show_host(ctx: Ctx, _: Empty) -> Result<Shown<Host>, Problem
 }
 
 /// Operators see what an active grant of theirs names; admins see all of their tenant.
-fn may_see(
+pub(super) fn may_see(
     rows: &impl Rows,
     caller: &Caller,
     host: &HostRow,
@@ -247,21 +247,18 @@ pub(crate) async fn pull_manifest(
             let row = match plan.need(now, grace) {
                 // Whatever the device's state; where it is fresh, with a trial and a new end.
                 Need::Remove => {
-                    let judged =
-                        Permit::judge(tx, act, Class::Public, std::slice::from_ref(&device));
-                    Some(sign(tx, act, plan.clone(), judged.ok().as_ref())?)
+                    let permit = judge(tx, act, &device)?.ok();
+                    Some(sign(tx, act, plan.clone(), permit.as_ref())?)
                 }
                 Need::Nothing if !again || newest.as_ref().is_some_and(|m| m.removes) => newest,
-                need => {
-                    match Permit::judge(tx, act, Class::Public, std::slice::from_ref(&device)) {
-                        Ok(_) if need == Need::Nothing => newest,
-                        Ok(permit) => Some(sign(tx, act, plan.clone(), Some(&permit))?),
-                        Err(_) if plan.clone().only_removing().removes() => {
-                            Some(sign(tx, act, plan.clone(), None)?)
-                        }
-                        Err(problem) => return refuse(tx, act, problem),
+                need => match judge(tx, act, &device)? {
+                    Ok(_) if need == Need::Nothing => newest,
+                    Ok(permit) => Some(sign(tx, act, plan.clone(), Some(&permit))?),
+                    Err(_) if plan.clone().only_removing().removes() => {
+                        Some(sign(tx, act, plan.clone(), None)?)
                     }
-                }
+                    Err(problem) => return refuse(tx, act, problem),
+                },
             };
             let renew_in = plan.renew_in(row.as_ref(), now, grace);
             let manifest = row.filter(|m| m.sequence > ask.have).map(|m| B64(m.signed));
@@ -271,6 +268,21 @@ pub(crate) async fn pull_manifest(
     // Whoever waits for this device sees that this is done, so that the same once more is news.
     ctx.app.wake.ring(&caller);
     done
+}
+
+/// The gate's word, inside; outside, what kept it from speaking: a store that can't be believed is no denial, and what only
+/// removes does not pass it in silence.
+fn judge(
+    tx: &mut Tx<'_>,
+    act: &Act<'_>,
+    device: &DeviceId,
+) -> Result<Result<Permit, Problem>, Problem> {
+    match Permit::judge(tx, act, Class::Public, std::slice::from_ref(device)) {
+        Err(problem) if !problem.is_denial() && !matches!(problem.fault(), Fault::Clock(_)) => {
+            Err(problem)
+        }
+        judged => Ok(judged),
+    }
 }
 
 fn sign(

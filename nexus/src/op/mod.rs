@@ -18,6 +18,7 @@ pub(crate) mod join;
 pub(crate) mod leases;
 pub(crate) mod people;
 pub(crate) mod references;
+mod retire;
 pub(crate) mod secrets;
 pub(crate) mod ssh_cas;
 pub(crate) mod system;

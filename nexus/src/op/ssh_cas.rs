@@ -6,18 +6,23 @@ use assay_api::types::*;
 use ssh_key::HashAlg;
 
 use super::ctx::{Act, Changed, Ctx, Settled, Shown};
+use super::grants::is_active;
+use super::retire::still_needed;
 use super::target::{Found, Target, find};
 use super::words;
 use crate::manifest::{hosts_behind, plan};
 use crate::problem::{Fault, Problem};
-use crate::release::{Class, Clearance, Permit, refuse};
+use crate::release::{Class, Permit, refuse};
 use crate::ssh::ca;
 use crate::ssh::certificate::read_public_key;
+use crate::store::people::GrantRow;
 use crate::store::signing_key::{self, KeyAlgorithm, KeyState};
 use crate::store::ssh::{HostRow, HostState, KrlKind, PushRow, PushState, SshCaRow};
 use crate::store::{Rows, StoreFault, Tx, Writes};
 
 const KINDS: [KrlKind; 2] = [KrlKind::User, KrlKind::Host];
+/// SSH CAs that the hosts behind one DPU trust: a manifest names 16 keys, and a CA that rotates has two.
+const CAS: usize = 8;
 
 pub(crate) async fn create_ssh_ca(ctx: Ctx, ask: SshCaCreate) -> Result<Changed<SshCa>, Problem> {
     let name = words::name("`name`", &ask.name)?;
@@ -82,8 +87,16 @@ pub(crate) async fn show_ssh_ca(ctx: Ctx, _: Empty) -> Result<Shown<SshCa>, Prob
         .await
 }
 
-/// One step of rotation, for both keys at once.
+/// One step of rotation, for both keys at once. The last waits until nothing needs the predecessor any more.
 pub(crate) async fn rotate_ssh_ca(ctx: Ctx, ask: SshCaRotate) -> Result<Changed<SshCa>, Problem> {
+    let force = ask.force.as_deref().map(words::reason).transpose()?;
+    if force.is_some() && ask.step != RotationStep::Retire {
+        return Err(Fault::Value {
+            what: "`force`",
+            why: "only `retire` can be forced".to_owned(),
+        }
+        .into());
+    }
     let app = ctx.app.clone();
     let done = ctx
         .change(Target::Route, move |tx, act| {
@@ -94,7 +107,17 @@ pub(crate) async fn rotate_ssh_ca(ctx: Ctx, ask: SshCaRotate) -> Result<Changed<
                 RotationStep::Activate => "activate",
                 RotationStep::Retire => "retire",
             };
-            tx.change(act.entry().detail("step", step), |c| {
+            if force.is_some() && !act.caller.is_super() {
+                return Err(Problem::from(Fault::Forbidden).step("ssh_ca.force"));
+            }
+            let mut entry = act.entry().detail("step", step);
+            if ask.step == RotationStep::Retire
+                && let Some(why) = still_needed(tx, &row, act.now)?
+            {
+                let reason = force.ok_or_else(|| out_of_step(&why))?;
+                entry = entry.reason(reason).detail("forced", why);
+            }
+            tx.change(entry, |c| {
                 for kind in KINDS {
                     let purpose = ca::purpose(&row.id, kind);
                     let keys = signing_key::published(c, tenant, &purpose)?;
@@ -204,6 +227,8 @@ pub(crate) async fn push(ctx: Ctx, ask: PushAsk) -> Result<Changed<Pushed>, Prob
             if ca.tenant != act.target.tenant {
                 return Err(Fault::NotFound { what: "ssh ca" }.into());
             }
+            granted(tx, act, &device, &ca)?;
+            room(tx, &device, &ca)?;
             let permit = match Permit::judge(tx, act, Class::Public, std::slice::from_ref(&device))
             {
                 Ok(permit) => permit,
@@ -211,16 +236,39 @@ pub(crate) async fn push(ctx: Ctx, ask: PushAsk) -> Result<Changed<Pushed>, Prob
             };
             let mut entry = act.entry().detail("ssh_ca", ca.id.clone());
             permit.describe(&mut entry);
-            let bypass_id = permit.clearances().iter().find_map(|c| match c {
-                Clearance::Bypassed(b) => Some(b.bypass().clone()),
-                Clearance::Fresh(_) => None,
-            });
+            let bypass_id = permit.bypass().cloned();
             tx.change(entry, |c| set(c, &device, &ca, PushState::Pushed))?;
             Ok(Settled::Done((pushed(tx, &device, bypass_id)?, device)))
         })
         .await?;
     app.wake.ring(&done.get().1);
     Ok(done.map(|(pushed, _)| pushed))
+}
+
+/// An operator's grant must name both the DPU and the CA: one for another CA of the tenant's does not extend whom hosts trust.
+fn granted(rows: &impl Rows, act: &Act<'_>, device: &DeviceId, ca: &Found) -> Result<(), Problem> {
+    let person = act.caller.person()?;
+    if person.role != PersonRole::Operator {
+        return Ok(());
+    }
+    let grants: Vec<GrantRow> = rows.find("operator", &person.id)?;
+    let names =
+        |g: &GrantRow| g.dpu.as_ref() == Some(device) && g.ssh_ca.as_str() == ca.id.as_str();
+    if grants.iter().any(|g| is_active(g, act.now) && names(g)) {
+        return Ok(());
+    }
+    Err(Problem::from(Fault::Forbidden).step("grant.none"))
+}
+
+/// A manifest is bounded: with more CAs than it holds, no revocation would reach the hosts either.
+fn room(rows: &impl Rows, device: &DeviceId, ca: &Found) -> Result<(), Problem> {
+    let pushed = crate::manifest::pushed(rows, device)?;
+    let others = pushed.iter().filter(|p| p.id.as_str() != ca.id.as_str());
+    if others.count() < CAS {
+        return Ok(());
+    }
+    let why = format!("the hosts behind this dpu trust {CAS} ssh cas already: withdraw one first");
+    Err(Fault::Conflict { why }.into())
 }
 
 /// Has the hosts behind a DPU trust a CA no more. Never gated.

@@ -251,8 +251,21 @@ impl Permit {
         })
     }
 
-    /// For the audit entry of the release: the results and bypasses that it rests on.
+    /// The bypass that it rests on: of several, the first.
+    #[must_use]
+    pub fn bypass(&self) -> Option<&BypassId> {
+        self.clearances.iter().find_map(|c| match c {
+            Clearance::Bypassed(bypassed) => Some(bypassed.bypass()),
+            Clearance::Fresh(_) => None,
+        })
+    }
+
+    /// For the audit entry of the release: the results and bypasses that it rests on. With a bypass among them, its decision
+    /// is no plain yes.
     pub fn describe(&self, entry: &mut EntryDraft) {
+        if self.bypass().is_some() {
+            entry.decision = Logged::Bypassed;
+        }
         for clearance in &self.clearances {
             let (name, value) = match clearance {
                 Clearance::Fresh(fresh) => ("result", fresh.result.as_str()),

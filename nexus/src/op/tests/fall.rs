@@ -138,3 +138,39 @@ async fn past_five_falls_an_hour_effects_wait_for_a_super_admin_and_refusing_doe
     world.prove(&late).await.unwrap();
     assert!(world.wake(&late).await.wipe);
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn past_five_falls_an_hour_hosts_keep_their_trust_until_a_super_admin_has_looked() {
+    let world = World::new().await;
+    let ctx = world.ctx(&world.acme.admin, "create_ssh_ca", None);
+    let ask = SshCaCreate {
+        tenant: None,
+        name: "prod".into(),
+    };
+    op::create_ssh_ca(ctx, ask).await.unwrap();
+    let mut machines = Vec::new();
+    for n in 1..=6_u8 {
+        let name = format!("dpu-{n}");
+        let machine = world.good(&name, n).await;
+        world.pair(&name, &format!("host-{n}"), 30 + n * 4).await;
+        let ctx = world.ctx(&world.acme.admin, "push", Some(&name));
+        let ask = PushAsk {
+            ssh_ca: "prod".into(),
+        };
+        op::push(ctx, ask).await.unwrap();
+        assert_eq!(world.carry(&machine).await, 1);
+        machines.push(machine);
+    }
+    world.pass(1);
+    for (n, machine) in machines.iter_mut().enumerate() {
+        machine.extend(7);
+        assert_eq!(world.prove(machine).await.unwrap().verdict, "failed");
+        let withdrawn = world.wake(machine).await.manifests.len();
+        assert_eq!(withdrawn, usize::from(n < 5), "device {n}");
+    }
+    let ctx = world.ctx(&world.root, "quarantine_dpu", Some("dpu-6"));
+    op::quarantine_dpu(ctx, because("really compromised"))
+        .await
+        .unwrap();
+    assert_eq!(world.carry(&machines[5]).await, 1);
+}

@@ -258,6 +258,78 @@ async fn i13_what_a_revoked_grant_let_out_is_revoked_with_it_unless_another_cove
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn i13_a_certificate_outlives_no_grant_that_is_left() {
+    let world = ready().await;
+    let olga = world.acme.operator.clone();
+    let long = grant(&world, on_host(&world, &["root"])).await.unwrap();
+    let short = GrantCreate {
+        expires_at: Time(world.app.store.clock().now().plus_millis(HOUR)),
+        ..on_host(&world, &["root"])
+    };
+    grant(&world, short).await.unwrap();
+    let signed = sign(&world, &olga, "root", "1").await.unwrap();
+    revoke(&world, &long.id).await.unwrap();
+    assert_eq!(
+        state(&world, &signed),
+        CertificateState::Revoked,
+        "the grant that is left ends hours before it"
+    );
+    sign(&world, &olga, "root", "2").await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn i1_an_operator_pushes_what_a_grant_names_and_nothing_beside_it() {
+    let world = ready().await;
+    let ctx = world.ctx(&world.acme.admin, "create_ssh_ca", None);
+    let ask = SshCaCreate {
+        tenant: None,
+        name: "other".into(),
+    };
+    op::create_ssh_ca(ctx, ask).await.unwrap();
+    let behind = GrantCreate {
+        host: None,
+        dpu: Some("dpu-a".into()),
+        ..on_host(&world, &["root"])
+    };
+    let given = grant(&world, behind).await.unwrap();
+    let push = async |ssh_ca: &str| {
+        let ctx = world.ctx(&world.acme.operator, "push", Some("dpu-a"));
+        let ask = PushAsk {
+            ssh_ca: ssh_ca.into(),
+        };
+        op::push(ctx, ask).await
+    };
+    push("ops").await.unwrap();
+    assert_eq!(step(push("other").await), "grant.none");
+    revoke(&world, &given.id).await.unwrap();
+    assert_eq!(code(push("ops").await), "auth.forbidden");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_operator_learns_nothing_of_hosts_that_no_grant_names() {
+    let world = ready().await;
+    let machine = world.good("dpu-b", 2).await;
+    host(&world, 2, "beta", &machine).await;
+    grant(&world, on_host(&world, &["root"])).await.unwrap();
+    let sign = async |host: &str, login: &str| {
+        let ask = CertificateAsk {
+            public_key: KEY.into(),
+            hosts: vec![host.into()],
+            logins: vec![login.into()],
+            lifetime: None,
+            idempotency_key: "aaaaaaaaaaaaaaaa".into(),
+        };
+        let ctx = world.ctx(&world.acme.operator, "sign_certificate", Some("ops"));
+        op::sign_certificate(ctx, ask).await
+    };
+    // Whether it is there, trusts the CA, or knows the login: as for `show_host`, it is not there.
+    for (host, login) in [("beta", "root"), ("beta", "nobody"), ("gamma", "root")] {
+        assert_eq!(code(sign(host, login).await), "not_found", "{host} {login}");
+    }
+    assert_eq!(code(sign("alpha", "nobody").await), "request.value");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn i13_certificates_go_with_their_persons_suspension_and_key() {
     let world = ready().await;
     grant(&world, on_host(&world, &["root"])).await.unwrap();

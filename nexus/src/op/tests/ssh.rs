@@ -12,7 +12,7 @@ use super::world::*;
 use crate::op::{self, Caller};
 use crate::problem::Problem;
 
-fn line(seed: u8) -> String {
+pub(super) fn line(seed: u8) -> String {
     let key = SigningKey::from_bytes(&[seed; 32])
         .verifying_key()
         .to_bytes();
@@ -22,7 +22,7 @@ fn line(seed: u8) -> String {
 }
 
 impl World {
-    async fn pair(&self, dpu: &str, name: &str, seed: u8) -> Host {
+    pub(super) async fn pair(&self, dpu: &str, name: &str, seed: u8) -> Host {
         let key = SigningKey::from_bytes(&[seed; 32]);
         let request = PairingRequest {
             host_key: key.verifying_key().to_bytes(),
@@ -42,7 +42,22 @@ impl World {
         op::pair_host(ctx, ask).await.unwrap().into_inner().host
     }
 
-    async fn sign(&self, who: &Caller, hosts: &[&str], key: &str) -> Result<Certificate, Problem> {
+    pub(super) async fn sign(
+        &self,
+        who: &Caller,
+        hosts: &[&str],
+        key: &str,
+    ) -> Result<Certificate, Problem> {
+        self.sign_by(who, hosts, key, None).await
+    }
+
+    pub(super) async fn sign_by(
+        &self,
+        who: &Caller,
+        hosts: &[&str],
+        key: &str,
+        bypass: Option<&str>,
+    ) -> Result<Certificate, Problem> {
         let ask = CertificateAsk {
             public_key: line(99),
             hosts: hosts.iter().map(|h| (*h).to_owned()).collect(),
@@ -50,14 +65,15 @@ impl World {
             lifetime: None,
             idempotency_key: key.into(),
         };
-        let ctx = self.ctx(who, "sign_certificate", Some("prod"));
+        let mut ctx = self.ctx(who, "sign_certificate", Some("prod"));
+        ctx.bypass = bypass.map(str::to_owned);
         op::sign_certificate(ctx, ask)
             .await
             .map(op::Changed::into_inner)
     }
 
     /// What the agent does after a wake: pulls each manifest that waits.
-    async fn carry(&self, machine: &Machine) -> usize {
+    pub(super) async fn carry(&self, machine: &Machine) -> usize {
         let waiting = self.wake(machine).await.manifests;
         for host_id in &waiting {
             let ctx = self.ctx(&machine.caller(self), "pull_manifest", None);
@@ -97,7 +113,7 @@ impl World {
     }
 }
 
-async fn with_hosts() -> (World, Machine, Machine) {
+pub(super) async fn with_hosts() -> (World, Machine, Machine) {
     let world = World::new().await;
     let (a, b) = (world.good("dpu-a", 1).await, world.good("dpu-b", 2).await);
     world.pair("dpu-a", "host-a", 30).await;

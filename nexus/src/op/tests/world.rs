@@ -385,6 +385,18 @@ impl World {
             .unwrap()
     }
 
+    /// The entries of the audit log.
+    pub(super) fn entries(&self) -> Vec<assay_api::log::Entry> {
+        let most = std::num::NonZeroU32::new(1000).unwrap();
+        let filter = crate::store::audit::AuditFilter::default();
+        let list = self
+            .app
+            .store
+            .read_now(|r| r.audit().list(&filter, most))
+            .unwrap();
+        list.into_iter().map(|e| e.entry).collect()
+    }
+
     pub(super) fn open_lease(
         &self,
         machine: &Machine,
