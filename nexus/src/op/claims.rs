@@ -1,6 +1,6 @@
 //! Claims: the right of one DPU to enrol, or to re-key.
 
-use assay_api::id::{ClaimId, TenantId};
+use assay_api::id::{ClaimId, OperatorId, TenantId};
 use assay_api::token::{Token as TokenWords, TokenKind as Word};
 use assay_api::types::*;
 use assay_attest::time::Timestamp;
@@ -139,6 +139,7 @@ fn create(
         dice: item.dice,
         rekey,
         token: token::id(&secret),
+        by: Some(act.caller.person()?.id.clone()),
     };
     c.insert(&row)?;
     let url = app
@@ -164,6 +165,24 @@ fn shown(row: ClaimRow, state: &str, expires: Timestamp) -> Claim {
         state: state.into(),
         expires_at: Time(expires),
     }
+}
+
+/// Takes back what this person made and nobody used: whoever held their key may have the tokens.
+///
+/// # Errors
+/// The store's faults.
+pub(crate) fn void_all_by(c: &mut Change<'_, '_>, by: &OperatorId) -> Result<usize, Problem> {
+    let now = c.now();
+    let mut voided = 0_usize;
+    for claim in c.find::<ClaimRow>("by", by)? {
+        let token: Option<Token> = c.get((&TokenKind::Claim, &claim.token))?;
+        if let Some(mut token) = token.filter(|t| t.state == TokenState::Open && now < t.expires) {
+            token.state = TokenState::Void;
+            c.update(&token)?;
+            voided = voided.saturating_add(1);
+        }
+    }
+    Ok(voided)
 }
 
 pub(crate) async fn list_claims(ctx: Ctx, ask: InTenant) -> Result<Shown<Claims>, Problem> {

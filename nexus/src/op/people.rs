@@ -3,6 +3,7 @@
 use assay_api::id::{DeviceId, KeyId, OperatorId};
 use assay_api::types::*;
 
+use super::claims;
 use super::ctx::{Act, Changed, Ctx, Shown};
 use super::invites::void_all_by;
 use super::target::Target;
@@ -124,13 +125,18 @@ pub(crate) async fn revoke_key(ctx: Ctx, ask: Reason) -> Result<Changed<Operator
     Ok(done.map(|(shown, _)| shown))
 }
 
-/// What goes with a person's trust: open invites, and certificates that still run. Gives the devices that must hear of it.
+/// What goes with a person's trust: open invites and claims, and certificates that still run. Gives the devices that must hear of it.
 fn take_back(
     c: &mut Change<'_, '_>,
     person: &OperatorRow,
     reason: &str,
 ) -> Result<Vec<DeviceId>, Problem> {
     let invites = void_all_by(c, person)?;
+    let claims = claims::void_all_by(c, &person.id)?;
+    if claims > 0 {
+        let voided = ("claims_voided".to_owned(), claims.to_string());
+        c.entry().details.extend([voided]);
+    }
     let revoked = ca::revoke_of_person(c, &person.id, reason, |_, _| Ok::<_, Problem>(true))?;
     note(c.entry(), invites, &revoked.certificates);
     Ok(revoked.devices)

@@ -1,6 +1,6 @@
 //! Claims, and enrolments between their two calls.
 
-use assay_api::id::{ClaimId, DeviceId, TenantId};
+use assay_api::id::{ClaimId, DeviceId, OperatorId, TenantId};
 use assay_attest::time::Timestamp;
 
 use super::devices::RootLevel;
@@ -27,8 +27,10 @@ crate::trust_row! {
             rekey: Option<DeviceId>,
             /// The token's id; its hash, its end and whether it was used stand in `token`.
             token: [u8; 16],
+            /// Who made it; absent for claims from before that was kept.
+            by: Option<OperatorId>,
         }
-        index { tenant, token }
+        index { tenant, token, by }
     }
 }
 

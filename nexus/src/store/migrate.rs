@@ -19,6 +19,10 @@ const MIGRATIONS: &[(&str, &str)] = &[
         include_str!("../../migrations/0003_devices.sql"),
     ),
     ("0004_ssh", include_str!("../../migrations/0004_ssh.sql")),
+    (
+        "0005_bounds",
+        include_str!("../../migrations/0005_bounds.sql"),
+    ),
 ];
 
 /// "assa": tells our files from other SQLite databases.

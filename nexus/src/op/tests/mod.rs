@@ -1,5 +1,6 @@
 //! Operations on devices, run for real (store, policy, Verifier) with software TPMs in front.
 
+mod attack;
 mod dice;
 mod enrol;
 mod evidence;
