@@ -89,6 +89,7 @@ pub fn appraise(evidence: &Evidence<Verified>, appraisal: &Appraisal<'_>) -> Att
         policy.runtime.accepts(runtime),
     ));
     check_roots(claims, &mut checks);
+    check_modes(claims, &mut checks);
     let clock = check_clock(claims, appraisal.previous);
     checks.extend(clock.clone());
 
@@ -242,7 +243,7 @@ fn check_component(
 
 /// C11: a root that is open for debug or recovery, or hangs on an engineering key, vouches for nothing.
 fn check_roots(claims: &Claims, checks: &mut Vec<Check>) {
-    for dice in &claims.dice {
+    for dice in claims.identities() {
         let label = dice.label;
         let kind = dice.anchor_kind;
         checks.push(level(
@@ -271,6 +272,28 @@ fn check_roots(claims: &Claims, checks: &mut Vec<Check>) {
             &seen,
             open.is_empty(),
         ));
+    }
+}
+
+/// C11: a device that is open for debug, or runs otherwise than it was sold, measures what somebody may have put there.
+fn check_modes(claims: &Claims, checks: &mut Vec<Check>) {
+    for spdm in &claims.spdm {
+        for (index, block) in &spdm.measurements {
+            let (Some(mode), Some(root)) = (block.device_mode(), Root::of(spdm.label)) else {
+                continue;
+            };
+            let mut seen = alloc::vec![mode.operational()];
+            seen.extend(mode.debug());
+            checks.push(Check {
+                component: Some(Component::Block(root, *index)),
+                ..level(
+                    "appraisal.device_mode",
+                    "normal, never open for debug",
+                    &seen.join(", "),
+                    mode.is_closed(),
+                )
+            });
+        }
     }
 }
 
@@ -373,6 +396,12 @@ fn overall(checks: &[Check]) -> TrustVector {
     }
 }
 
+/// The names of the accelerators' submodules: as many as there may be.
+const ACCELERATORS: [&str; 16] = [
+    "accel.0", "accel.1", "accel.2", "accel.3", "accel.4", "accel.5", "accel.6", "accel.7",
+    "accel.8", "accel.9", "accel.10", "accel.11", "accel.12", "accel.13", "accel.14", "accel.15",
+];
+
 fn parts(claims: &Claims, found: &Found, clock: Option<&Check>) -> Vec<Submodule> {
     let executables = |mine: &dyn Fn(&Component) -> bool| {
         let outcomes = found
@@ -397,17 +426,18 @@ fn parts(claims: &Claims, found: &Found, clock: Option<&Check>) -> Vec<Submodule
             ..TrustVector::default()
         },
     });
-    let dice = claims.dice.iter().filter_map(|dice| {
+    let dice = claims.identities().filter_map(|dice| {
         let root = Root::of(dice.label)?;
         let name = match root {
             Root::Erot => "erot",
             Root::Irot => "irot",
+            Root::Accel(number) => ACCELERATORS.get(usize::from(number))?,
         };
         let vector = TrustVector {
             instance_identity: 2,
             hardware: 2,
             executables: executables(
-                &|component| matches!(component, Component::Fwid(of, _) if *of == root),
+                &|component| matches!(component, Component::Fwid(of, _) | Component::Block(of, _) if *of == root),
             ),
             ..TrustVector::default()
         };
@@ -478,6 +508,7 @@ mod tests {
             stated,
             tpm: None,
             dice: alloc::vec![dice],
+            spdm: Vec::new(),
         }
     }
 

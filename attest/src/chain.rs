@@ -10,6 +10,7 @@ use core::fmt;
 use der::asn1::ObjectIdentifier;
 
 pub use self::anchor::{Anchor, AnchorKind, TrustAnchors};
+use crate::codec::spdm::slot::SPDM_EXTENSION;
 use crate::codec::x509::{self, Certificate, KeyUsage};
 use crate::key::{CheckSignature, PublicKey, Scheme};
 use crate::limits;
@@ -34,12 +35,13 @@ const CRITICAL: [ObjectIdentifier; 5] = [
     x509::CERTIFICATE_POLICIES,
     x509::SUBJECT_ALT_NAME,
 ];
-/// The same for DICE: TcbInfo and RIoT, NVIDIA's child arc, UEID, MultiTcbInfo.
-const CRITICAL_DICE: [ObjectIdentifier; 4] = [
+/// The same for DICE and SPDM: TcbInfo and RIoT, NVIDIA's child arc, UEID, MultiTcbInfo, SPDM's own.
+const CRITICAL_DICE: [ObjectIdentifier; 5] = [
     ObjectIdentifier::new_unwrap("2.23.133.5.4.1"),
     ObjectIdentifier::new_unwrap("2.23.133.5.4.1.1"),
     ObjectIdentifier::new_unwrap("2.23.133.5.4.4"),
     ObjectIdentifier::new_unwrap("2.23.133.5.4.5"),
+    SPDM_EXTENSION,
 ];
 
 /// How the caller says that its certificates are ordered. Never guessed.
@@ -56,6 +58,8 @@ pub enum Order {
 pub enum Usage {
     /// DICE: the chain includes its root, the leaf signs evidence.
     Dice,
+    /// SPDM without DICE (DSP0274, 10.7): as DICE, but that the pinned root need not state the usage of its key.
+    Spdm,
     /// TPM endorsement key: the leaf receives secrets (keyEncipherment for RSA, keyAgreement for ECC) and never signs; the
     /// root may be left out, as the TPM's own storage leaves it out.
     EndorsementKey,
@@ -234,7 +238,7 @@ fn find_anchor<'a>(
         return Err(Refusal::ChainOrder { index: 0 });
     }
     match usage {
-        Usage::Dice => Err(Refusal::ChainNoAnchor),
+        Usage::Dice | Usage::Spdm => Err(Refusal::ChainNoAnchor),
         Usage::EndorsementKey | Usage::Signer => {
             let mut named = anchors
                 .iter()
@@ -320,8 +324,10 @@ fn in_time(index: usize, certificate: &Certificate, now: Timestamp) -> Result<()
 }
 
 fn understood(index: usize, certificate: &Certificate, usage: Usage) -> Result<(), Refusal> {
-    let known =
-        |oid| CRITICAL.contains(&oid) || (usage == Usage::Dice && CRITICAL_DICE.contains(&oid));
+    let known = |oid| {
+        CRITICAL.contains(&oid)
+            || (matches!(usage, Usage::Dice | Usage::Spdm) && CRITICAL_DICE.contains(&oid))
+    };
     match certificate
         .extensions()
         .iter()
@@ -350,9 +356,11 @@ fn may_issue(
     if constraints.path_len.is_some_and(|limit| limit < below) {
         return Err(Refusal::ChainPathLen { index });
     }
+    // Absent is unrestricted (RFC 5280, 4.2.1.3); that is for whoever pinned the root to allow, and only there.
+    let unstated = usage == Usage::Spdm && index == 0;
     if !authority
         .key_usage()
-        .is_some_and(|usage| usage.allows(KeyUsage::KEY_CERT_SIGN))
+        .map_or(unstated, |usage| usage.allows(KeyUsage::KEY_CERT_SIGN))
     {
         return Err(Refusal::ChainKeyUsage { index });
     }
@@ -361,7 +369,7 @@ fn may_issue(
         (Usage::EndorsementKey, Some(purposes)) if !is_for_ek(&purposes) => {
             Err(Refusal::ChainExtendedKeyUsage { index })
         }
-        (Usage::EndorsementKey | Usage::Dice | Usage::Signer, _) => Ok(()),
+        (Usage::EndorsementKey | Usage::Dice | Usage::Spdm | Usage::Signer, _) => Ok(()),
     }
 }
 
@@ -373,7 +381,7 @@ fn is_leaf(index: usize, leaf: &Certificate, usage: Usage) -> Result<(), Refusal
         return Err(Refusal::ChainBasicConstraints { index });
     }
     let wanted = match (usage, leaf.key()) {
-        (Usage::Dice | Usage::Signer, _) => KeyUsage::DIGITAL_SIGNATURE,
+        (Usage::Dice | Usage::Spdm | Usage::Signer, _) => KeyUsage::DIGITAL_SIGNATURE,
         (Usage::EndorsementKey, PublicKey::Rsa { .. }) => KeyUsage::KEY_ENCIPHERMENT,
         (Usage::EndorsementKey, PublicKey::P256(_) | PublicKey::P384(_)) => KeyUsage::KEY_AGREEMENT,
         (Usage::EndorsementKey, PublicKey::Ed25519(_)) => {
@@ -381,7 +389,7 @@ fn is_leaf(index: usize, leaf: &Certificate, usage: Usage) -> Result<(), Refusal
         }
     };
     let never = match usage {
-        Usage::Dice | Usage::Signer => KeyUsage::KEY_CERT_SIGN,
+        Usage::Dice | Usage::Spdm | Usage::Signer => KeyUsage::KEY_CERT_SIGN,
         Usage::EndorsementKey => KeyUsage::DIGITAL_SIGNATURE,
     };
     if !leaf
@@ -395,7 +403,7 @@ fn is_leaf(index: usize, leaf: &Certificate, usage: Usage) -> Result<(), Refusal
         (Usage::EndorsementKey, Some(purposes)) => is_for_ek(&purposes),
         // A signer of files is pinned by whoever trusts it; no purpose is registered for reference values.
         (Usage::Signer, Some(_)) => true,
-        (Usage::Dice, Some(purposes)) => {
+        (Usage::Dice | Usage::Spdm, Some(purposes)) => {
             !purposes.contains(&KP_SPDM_REQUESTER) || purposes.contains(&KP_SPDM_RESPONDER)
         }
     };

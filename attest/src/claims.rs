@@ -2,6 +2,9 @@
 
 use crate::chain::AnchorKind;
 use crate::codec::dice::DiceLayout;
+use crate::codec::spdm::Version;
+use crate::codec::spdm::block::Block;
+use crate::codec::spdm::opaque::Opaque;
 use crate::digest::{Digest, HashAlg};
 use crate::expected::Name;
 use crate::hpke::HpkeKey;
@@ -18,8 +21,10 @@ pub struct Claims {
     pub stated: StatedClaims,
     /// What the TPM signed.
     pub tpm: Option<TpmClaims>,
-    /// What the DICE roots signed, in the order of their labels.
+    /// What the DICE roots of the machine itself signed, in the order of their labels.
     pub dice: Vec<DiceClaims>,
+    /// What SPDM responders measured and signed, accelerators first.
+    pub spdm: Vec<SpdmClaims>,
 }
 
 impl Claims {
@@ -32,11 +37,20 @@ impl Claims {
         }
     }
 
+    /// Every DICE identity that proved itself: the machine's own roots, and its accelerators'.
+    pub fn identities(&self) -> impl Iterator<Item = &DiceClaims> {
+        let accelerators = self
+            .spdm
+            .iter()
+            .filter(|spdm| matches!(spdm.label, Label::Accel(_)))
+            .map(|spdm| &spdm.identity);
+        self.dice.iter().chain(accelerators)
+    }
+
     /// The earliest end of a certificate or other collateral that these claims rest on.
     #[must_use]
     pub fn collateral_ends(&self) -> Timestamp {
-        self.dice
-            .iter()
+        self.identities()
             .map(|dice| dice.ends)
             .min()
             .unwrap_or(Timestamp::MAX)
@@ -126,7 +140,7 @@ pub struct TpmClock {
 /// What a verified DICE chain with a fresh signature over the binding says.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct DiceClaims {
-    /// `erot` or `irot`.
+    /// `erot` or `irot`; `accel.<n>` within [`SpdmClaims`].
     pub label: Label,
     /// SHA-256 of the SubjectPublicKeyInfo of the stable layer: who this device is.
     pub device_key: [u8; 32],
@@ -140,6 +154,21 @@ pub struct DiceClaims {
     pub ends: Timestamp,
 }
 
+/// What an SPDM responder measured, signed under the binding.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SpdmClaims {
+    /// `irot`, `erot` or `accel.<n>`.
+    pub label: Label,
+    /// The chain of the key that signed.
+    pub identity: DiceClaims,
+    /// The version of the connection.
+    pub version: Version,
+    /// The measurement blocks by index.
+    pub measurements: BTreeMap<u8, Block>,
+    /// Opaque data.
+    pub opaque: Opaque,
+}
+
 /// One layer of a DICE chain.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct DiceLayer {
@@ -147,7 +176,8 @@ pub struct DiceLayer {
     pub key: [u8; 32],
     /// Where the certificate says so; `None` for a layer above the firmware, which measures none.
     pub layout: Option<DiceLayout>,
-    /// Digests of the firmware that the layer vouches for, in their order; empty only where `layout` is `None`.
+    /// Digests of the firmware that the layer vouches for, in their order, without places that are not used (all zero);
+    /// empty only where `layout` is `None`.
     pub fwids: Vec<Digest>,
     /// Security version numbers, where DiceTcbInfo states them.
     pub svns: Vec<u64>,

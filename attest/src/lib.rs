@@ -25,6 +25,7 @@ pub mod reference;
 pub mod refusal;
 pub mod result;
 pub mod session;
+pub mod spdm;
 pub mod standing;
 pub mod time;
 pub mod verify;

@@ -10,6 +10,18 @@ pub const CLAIMS_BYTES: usize = 8 * 1024;
 pub const TPM_BYTES: usize = 32 * 1024;
 /// A `dice` member, bytes: a chain of [`CHAIN_CERTIFICATES`] and one signature.
 pub const DICE_BYTES: usize = 64 * 1024;
+/// An `spdm` member, bytes: a chain and a transcript.
+pub const SPDM_BYTES: usize = 192 * 1024;
+/// One SPDM transcript, bytes: the negotiation and every exchange.
+pub const SPDM_TRANSCRIPT_BYTES: usize = 128 * 1024;
+/// Exchanges of one transcript: one for each index there can be, and one for their count.
+pub const SPDM_EXCHANGES: usize = 256;
+/// One measurement record, bytes.
+pub const SPDM_RECORD_BYTES: usize = 64 * 1024;
+/// Opaque data of one message, bytes (DSP0274, 10.11: 1024).
+pub const SPDM_OPAQUE_BYTES: usize = 1024;
+/// A certificate chain as SPDM carries it, bytes (DSP0274, 10.7.1: its length is a u16).
+pub const SPDM_CHAIN_BYTES: usize = 64 * 1024;
 /// Certificates of one chain.
 pub const CHAIN_CERTIFICATES: usize = 8;
 /// One certificate, bytes of DER.

@@ -19,13 +19,15 @@ use core::str::FromStr;
 
 const WHAT: &str = "the reference values";
 
-/// What can be measured, by name: `pcr.sha256.7`, `dice.irot.layer.2.fwid`.
+/// What can be measured, by name: `pcr.sha256.7`, `dice.irot.layer.2.fwid`, `spdm.irot.mb.3`, `spdm.accel.0.mb.9`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Component {
     /// A quoted PCR.
     Pcr(HashAlg, u8),
     /// The firmware ids of one layer of a DICE chain, the root's side first, layer 0.
     Fwid(Root, u8),
+    /// The SPDM measurement block of that index. What a device gives as it is, not hashed, is compared by its SHA-256.
+    Block(Root, u8),
 }
 
 /// The chain that a layer belongs to.
@@ -35,21 +37,43 @@ pub enum Root {
     Erot,
     /// The internal root of trust.
     Irot,
+    /// An accelerator of the host, by its number.
+    Accel(u16),
 }
 
 impl Root {
-    /// The chain under that label; no other label holds one.
+    /// The root under that label; no other label holds one.
     #[must_use]
     pub const fn of(label: Label) -> Option<Self> {
         match label {
             Label::Erot => Some(Self::Erot),
             Label::Irot => Some(Self::Irot),
-            Label::Claims
-            | Label::LogUefi
-            | Label::LogIma
-            | Label::Posture
-            | Label::Tpm
-            | Label::Accel(_) => None,
+            Label::Accel(number) => Some(Self::Accel(number)),
+            Label::Claims | Label::LogUefi | Label::LogIma | Label::Posture | Label::Tpm => None,
+        }
+    }
+
+    /// The root that the first parts of a name speak of, and the parts that follow.
+    fn parse<'a>(parts: &'a [&'a str]) -> Option<(Self, &'a [&'a str])> {
+        match parts {
+            ["erot", rest @ ..] => Some((Self::Erot, rest)),
+            ["irot", rest @ ..] => Some((Self::Irot, rest)),
+            ["accel", number, rest @ ..] => number
+                .parse()
+                .ok()
+                .filter(|number| *number < limits::ACCELERATORS)
+                .map(|number| (Self::Accel(number), rest)),
+            _ => None,
+        }
+    }
+}
+
+impl fmt::Display for Root {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Erot => f.write_str("erot"),
+            Self::Irot => f.write_str("irot"),
+            Self::Accel(number) => write!(f, "accel.{number}"),
         }
     }
 }
@@ -58,8 +82,8 @@ impl fmt::Display for Component {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Pcr(alg, index) => write!(f, "pcr.{}.{index}", alg.name()),
-            Self::Fwid(Root::Erot, layer) => write!(f, "dice.erot.layer.{layer}.fwid"),
-            Self::Fwid(Root::Irot, layer) => write!(f, "dice.irot.layer.{layer}.fwid"),
+            Self::Fwid(root, layer) => write!(f, "dice.{root}.layer.{layer}.fwid"),
+            Self::Block(root, index) => write!(f, "spdm.{root}.mb.{index}"),
         }
     }
 }
@@ -75,14 +99,20 @@ impl FromStr for Component {
                 let index = index.parse().ok().filter(|index| *index < limits::PCRS);
                 alg.zip(index).map(|(alg, index)| Self::Pcr(alg, index))
             }
-            ["dice", "erot", "layer", layer, "fwid"] => layer
-                .parse()
-                .ok()
-                .map(|layer| Self::Fwid(Root::Erot, layer)),
-            ["dice", "irot", "layer", layer, "fwid"] => layer
-                .parse()
-                .ok()
-                .map(|layer| Self::Fwid(Root::Irot, layer)),
+            ["dice", rest @ ..] => match Root::parse(rest) {
+                Some((root, ["layer", layer, "fwid"])) => {
+                    layer.parse().ok().map(|layer| Self::Fwid(root, layer))
+                }
+                Some(_) | None => None,
+            },
+            ["spdm", rest @ ..] => match Root::parse(rest) {
+                Some((root, ["mb", index])) => index
+                    .parse()
+                    .ok()
+                    .filter(|index| (1..=254).contains(index))
+                    .map(|index| Self::Block(root, index)),
+                Some(_) | None => None,
+            },
             _ => None,
         };
         // One spelling each: `pcr.sha256.07` is no component.
@@ -201,8 +231,8 @@ impl ReferenceValues {
         for (component, entry) in &entries {
             let fits = |digest: &Digest| match component {
                 Component::Pcr(alg, _) => digest.alg() == *alg,
-                // An all-zero firmware id is a slot that is not used; nothing may match it.
-                Component::Fwid(..) => !digest.is_zero(),
+                // All zero is a place that is not used; nothing may match it.
+                Component::Fwid(..) | Component::Block(..) => !digest.is_zero(),
             };
             if !entry.accepted.iter().all(fits) {
                 return Err(malformed(&format!(
@@ -245,7 +275,7 @@ impl ReferenceValues {
         }
         let chosen = |component: &Component| match component {
             Component::Pcr(_, index) => pcrs.contains(index),
-            Component::Fwid(..) => true,
+            Component::Fwid(..) | Component::Block(..) => true,
         };
         let entries = seen
             .into_iter()
@@ -337,7 +367,7 @@ pub fn measured(claims: &Claims) -> BTreeMap<Component, BTreeSet<Digest>> {
                 .insert(digest.clone());
         }
     }
-    for dice in &claims.dice {
+    for dice in claims.identities() {
         let Some(root) = Root::of(dice.label) else {
             continue;
         };
@@ -346,6 +376,18 @@ pub fn measured(claims: &Claims) -> BTreeMap<Component, BTreeSet<Digest>> {
                 seen.entry(Component::Fwid(root, layer))
                     .or_default()
                     .insert(fwid.clone());
+            }
+        }
+    }
+    for spdm in &claims.spdm {
+        let Some(root) = Root::of(spdm.label) else {
+            continue;
+        };
+        for (index, block) in &spdm.measurements {
+            if let Some(digest) = block.comparable() {
+                seen.entry(Component::Block(root, *index))
+                    .or_default()
+                    .insert(digest);
             }
         }
     }

@@ -202,6 +202,54 @@ refusals! {
     DiceUnexpected = "dice.unexpected", Untrusted, "this device is not known to have this root of trust";
     /// The leaf did not sign this binding.
     DiceSignature = "dice.signature", Untrusted, "the leaf's signature does not cover this session";
+
+    // -- SPDM -----------------------------------------------------------------------------------------------------------
+    /// Messages of several versions in one transcript.
+    SpdmVersion = "spdm.version", Malformed, "the messages do not speak one version of spdm";
+    /// Another message than the one that stands here.
+    SpdmCode { expected: u8, found: u8 } = "spdm.code", Malformed, "the spdm message {expected:#04x} was due, {found:#04x} came";
+    /// The response is for another certificate slot, or for none that holds a chain.
+    SpdmSlot = "spdm.slot", Untrusted, "the measurements are not signed by the certificate slot that was asked for";
+    /// The response does not give the requester's context back.
+    SpdmContext = "spdm.context", Untrusted, "the measurements do not give back the requester's context";
+    /// The negotiation is not where the version has it, or not what it must be.
+    SpdmNegotiation { why: &'static str } = "spdm.negotiation", Untrusted, "the spdm negotiation does not hold: {why}";
+    /// An algorithm was agreed on that is not accepted.
+    SpdmAlgorithm { what: &'static str, found: String } = "spdm.algorithm", Unsupported, "the {what} that was agreed on ({found}) is not accepted";
+    /// The leaf's key is of another kind than was agreed on, or of none that this version knows.
+    SpdmKey = "spdm.key", Untrusted, "the leaf's key is not of the kind that the transcript is signed with";
+    /// No signature has this length, or none by this key.
+    SpdmSignatureLength { found: usize } = "spdm.signature_length", Malformed, "a signature of {found} bytes is none that this key makes: bytes are missing, or too many";
+    /// The last exchange has no signature.
+    SpdmUnsigned = "spdm.unsigned", Untrusted, "the last exchange of the transcript is not signed: ask for a signature with it";
+    /// Exchanges follow the signed one, so that nothing covers them.
+    SpdmSignedEarly = "spdm.signed_early", Untrusted, "exchanges follow the signed one, and nothing covers them";
+    /// Another number of blocks than stated or asked for.
+    SpdmBlockCount { stated: u8, found: usize } = "spdm.block_count", Malformed, "{stated} measurement blocks were due, {found} came";
+    /// An index that no block has, or that was not asked for.
+    SpdmBlockIndex { index: u8 } = "spdm.block_index", Malformed, "the measurement block has the index {index}, which was not asked for or does not exist";
+    /// One index twice in one record.
+    SpdmBlockTwice { index: u8 } = "spdm.block_twice", Malformed, "measurement block {index} is there twice";
+    /// One index with two values in one transcript.
+    SpdmBlockDiffers { index: u8 } = "spdm.block_differs", Untrusted, "measurement block {index} changed within one transcript: measure again";
+    /// A block that is not what its header says.
+    SpdmBlock { index: u8, why: &'static str } = "spdm.block", Malformed, "measurement block {index} is malformed: {why}";
+    /// A digest of another size than its hash.
+    SpdmDigestSize { index: u8 } = "spdm.digest_size", Malformed, "the digest of measurement block {index} is not by the hash that the others have, or that was agreed on";
+    /// There is nothing measured.
+    SpdmNoMeasurements = "spdm.no_measurements", Untrusted, "the transcript holds no measurement";
+    /// The signature does not verify.
+    SpdmSignature = "spdm.signature", Untrusted, "the signature of the measurements does not verify under the leaf's key";
+    /// Another nonce was answered.
+    SpdmNonce = "spdm.nonce", Untrusted, "the measurements answer another nonce: measure again with this one";
+    /// The measurements changed while they were read.
+    SpdmContentChanged = "spdm.content_changed", Stale, "the measurements changed while they were read: measure again";
+    /// Opaque data name other firmware than the leaf.
+    SpdmFwid = "spdm.fwid", Untrusted, "the firmware that the measurements name is not the one that the leaf's certificate stands for";
+    /// The root in a slot is not the one whose hash the slot states.
+    SpdmRootHash = "spdm.root_hash", Untrusted, "the first certificate is not the root whose hash the slot states";
+    /// An SPDM member under a label without a pinned root.
+    SpdmUnexpected { label: String } = "spdm.unexpected", Untrusted, "no root of trust is pinned for `{label}` of this device";
 }
 
 #[cfg(test)]

@@ -211,7 +211,7 @@ impl TrustVector {
 /// The vector of one part of the device.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Submodule {
-    /// `device`, `tpm`, `erot`, `irot`.
+    /// `device`, `tpm`, `erot`, `irot`, `accel.0` and so on.
     pub name: &'static str,
     /// Its claims.
     pub vector: TrustVector,

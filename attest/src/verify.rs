@@ -153,6 +153,7 @@ impl Evidence<Parsed> {
             stated,
             tpm: None,
             dice: Vec::new(),
+            spdm: Vec::new(),
         };
         let mut chain = BindingChain::new(session);
         let mut parsed = members.into_iter();

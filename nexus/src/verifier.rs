@@ -322,7 +322,7 @@ pub(crate) fn pcrs_to_quote(shown: &Words, in_force: &[Reference]) -> Vec<u8> {
                 .keys()
                 .filter_map(|component| match component {
                     Component::Pcr(HashAlg::Sha256, index) => Some(*index),
-                    Component::Pcr(..) | Component::Fwid(..) => None,
+                    Component::Pcr(..) | Component::Fwid(..) | Component::Block(..) => None,
                 }),
         );
     }

@@ -181,7 +181,12 @@ impl SoftwareDice {
     /// Signs the binding with the leaf's key: r and s, 96 bytes, deterministic (RFC 6979).
     #[must_use]
     pub fn sign(&self, binding: &Binding) -> Vec<u8> {
-        self.leaf.sign(binding.as_bytes())
+        self.sign_message(binding.as_bytes())
+    }
+
+    /// Signs what the SPDM responder has to.
+    pub(super) fn sign_message(&self, message: &[u8]) -> Vec<u8> {
+        self.leaf.sign(message)
     }
 
     /// The member's value for this binding; its media type is [`crate::evidence::dice::MEDIA_TYPE`].

@@ -97,6 +97,12 @@ pub struct Fwid {
 }
 
 impl Fwid {
+    /// Whether every byte is zero: a place that is there and not used.
+    #[must_use]
+    pub fn is_zero(&self) -> bool {
+        self.digest.iter().all(|byte| *byte == 0)
+    }
+
     /// As a digest that reference values can be compared with.
     ///
     /// # Errors

@@ -8,6 +8,7 @@ pub(crate) mod der;
 pub mod dice;
 pub mod edn;
 pub mod reader;
+pub mod spdm;
 pub mod spki;
 pub mod tpm;
 pub mod x509;

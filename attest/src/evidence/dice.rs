@@ -181,10 +181,11 @@ impl DiceIdentity {
             });
         };
         for (index, layer) in layers.iter().enumerate().skip(first_measured) {
+            // All zero is a place that is not used (Blackwell's second one): it names no firmware.
             if layer
                 .info
                 .as_ref()
-                .is_none_or(|info| info.tcb.is_empty() || info.fwids().next().is_none())
+                .is_none_or(|info| info.fwids().all(dice::Fwid::is_zero))
             {
                 return Err(Refusal::DiceNoFwid { index });
             }
@@ -264,6 +265,22 @@ impl DiceIdentity {
     pub const fn ends(&self) -> Timestamp {
         self.ends
     }
+
+    /// What a proof by this identity says. Only what checked such a proof may call this.
+    pub(crate) fn claims(&self, label: Label) -> Result<DiceClaims, Refusal> {
+        Ok(DiceClaims {
+            label,
+            device_key: self.device_key,
+            anchor: self.anchor.clone(),
+            anchor_kind: self.anchor_kind,
+            layers: self
+                .layers
+                .iter()
+                .map(layer_claims)
+                .collect::<Result<_, _>>()?,
+            ends: self.ends,
+        })
+    }
 }
 
 /// An identity whose leaf signed this session.
@@ -284,19 +301,7 @@ impl DiceProof {
     /// # Errors
     /// `evidence.unsupported` for firmware digests that no reference value can be compared with (SHA-3).
     pub fn claims(&self, label: Label) -> Result<DiceClaims, Refusal> {
-        let identity = &self.identity;
-        Ok(DiceClaims {
-            label,
-            device_key: identity.device_key,
-            anchor: identity.anchor.clone(),
-            anchor_kind: identity.anchor_kind,
-            layers: identity
-                .layers
-                .iter()
-                .map(layer_claims)
-                .collect::<Result<_, _>>()?,
-            ends: identity.ends,
-        })
+        self.identity.claims(label)
     }
 }
 
@@ -307,6 +312,7 @@ fn layer_claims(layer: &Layer) -> Result<DiceLayer, Refusal> {
         layout: layer.info.as_ref().map(|info| info.layout),
         fwids: tcb()
             .flat_map(|tcb| &tcb.fwids)
+            .filter(|fwid| !fwid.is_zero())
             .map(dice::Fwid::to_digest)
             .collect::<Result<_, _>>()?,
         svns: tcb().filter_map(|tcb| tcb.svn).collect(),

@@ -1,10 +1,11 @@
 //! Evidence (RFC 9334, 8): what every kind of member has in common.
 //!
-//! To add a kind: one file here with a [`Format`] and its [`Member`], one row in [`table`]. A kind imports this file and
-//! `codec`, never another kind and never the table.
+//! To add a kind: one file here with a [`Format`] and its [`Member`], one row in [`table`]. A kind imports this file,
+//! `codec` and the identity behind a chain ([`dice::DiceIdentity`]), never another kind and never the table.
 
 pub mod dice;
 pub mod envelope;
+pub mod spdm;
 pub mod table;
 pub mod tpm;
 

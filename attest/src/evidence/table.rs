@@ -3,7 +3,7 @@
 use super::Format;
 
 /// Every kind of member beside `claims`, which the envelope itself reads.
-pub const FORMATS: &[&dyn Format] = &[&super::tpm::Tpm, &super::dice::Dice];
+pub const FORMATS: &[&dyn Format] = &[&super::tpm::Tpm, &super::dice::Dice, &super::spdm::Spdm];
 
 /// The kind of that media type.
 #[must_use]

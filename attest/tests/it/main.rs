@@ -25,6 +25,8 @@ mod purity;
 #[cfg(test)]
 mod soft_tpm;
 #[cfg(test)]
+mod spdm;
+#[cfg(test)]
 mod tpm_vectors;
 #[cfg(test)]
 mod vectors;
