@@ -12,6 +12,7 @@ use crate::app::Cx;
 use crate::clock;
 use crate::evidence::{Artefact, Claims, Kind, Opt, Rejection, With, encoding, table};
 use crate::fault::{Exit, Fault};
+use crate::out::Row;
 
 /// What can be done with artefacts.
 #[derive(Debug, Subcommand)]
@@ -21,6 +22,11 @@ pub(crate) enum Command {
         /// The artefact; `-` reads standard input.
         file: PathBuf,
     },
+    /// List the kinds of artefacts; or say all about one: files, options, claims, what is refused.
+    Kinds {
+        /// The kind.
+        kind: Option<String>,
+    },
     /// Verify an artefact: exit code 0 where it holds, 3 where it does not.
     Verify(Box<VerifyArgs>),
 }
@@ -28,7 +34,7 @@ pub(crate) enum Command {
 /// Verify an artefact.
 #[derive(Debug, clap::Args)]
 pub(crate) struct VerifyArgs {
-    /// What it is; the man page `assay-evidence-verify` says what each kind takes and names its claims.
+    /// What it is; `assay evidence kinds` lists the kinds.
     #[arg(long, value_name = "KIND")]
     kind: String,
     /// The artefact; `-` reads standard input.
@@ -80,9 +86,68 @@ struct Verified {
 
 pub(super) fn run(cx: &Cx, command: Command) -> Result<u8, Fault> {
     match command {
+        Command::Kinds { kind: None } => kinds(cx),
+        Command::Kinds { kind: Some(name) } => about(cx, &name),
         Command::Inspect { file } => inspect(cx, &Artefact::open(&file)?),
         Command::Verify(args) => verify(cx, &args),
     }
+}
+
+/// A kind, as scripts read it.
+#[derive(Debug, Serialize)]
+struct KindOut {
+    kind: &'static str,
+    /// Options of `verify` beside --at.
+    takes: Vec<&'static str>,
+    /// What collections of test vectors call it.
+    also_called: Vec<&'static str>,
+    about: &'static str,
+}
+
+impl From<&'static dyn Kind> for KindOut {
+    fn from(kind: &'static dyn Kind) -> Self {
+        Self {
+            kind: kind.name(),
+            takes: kind.takes().iter().map(|opt| opt.flag()).collect(),
+            also_called: table::MANIFEST
+                .iter()
+                .filter(|(_, ours)| *ours == kind.name())
+                .map(|(theirs, _)| *theirs)
+                .collect(),
+            about: kind.about(),
+        }
+    }
+}
+
+impl Row for KindOut {
+    const HEAD: &'static [&'static str] = &["KIND", "WHAT IT IS"];
+    fn cells(&self) -> Vec<String> {
+        let first = self.about.split_inclusive(". ").next().unwrap_or_default();
+        let mut first: String = first.trim_end_matches(". ").to_owned();
+        if let Some((at, _)) = first.char_indices().nth(100) {
+            first.truncate(at);
+            first.push('…');
+        }
+        vec![self.kind.to_owned(), first]
+    }
+}
+
+fn kinds(cx: &Cx) -> Result<u8, Fault> {
+    let all: Vec<KindOut> = table::KINDS.iter().map(|kind| (*kind).into()).collect();
+    cx.out.list(&all)?;
+    Ok(0)
+}
+
+fn about(cx: &Cx, name: &str) -> Result<u8, Fault> {
+    let kind: KindOut = known(name)?.into();
+    cx.out.done_in_paragraphs(kind.about, &kind)?;
+    Ok(0)
+}
+
+fn known(name: &str) -> Result<&'static dyn Kind, Fault> {
+    table::find(name).ok_or_else(|| {
+        Fault::usage(format!("there is no kind `{name}`")).hint(format!("known kinds: {}", names()))
+    })
 }
 
 fn inspect(cx: &Cx, file: &Artefact) -> Result<u8, Fault> {
@@ -108,10 +173,7 @@ fn inspect(cx: &Cx, file: &Artefact) -> Result<u8, Fault> {
 }
 
 fn verify(cx: &Cx, args: &VerifyArgs) -> Result<u8, Fault> {
-    let kind = table::find(&args.kind).ok_or_else(|| {
-        Fault::usage(format!("there is no kind `{}`", args.kind))
-            .hint(format!("known kinds: {}", names()))
-    })?;
+    let kind = known(&args.kind)?;
     only_what_it_takes(kind, args)?;
     let open = |path: &Option<PathBuf>| path.as_deref().map(Artefact::open).transpose();
     let all = |paths: &[PathBuf]| {
@@ -203,7 +265,10 @@ fn only_what_it_takes(kind: &dyn Kind, args: &VerifyArgs) -> Result<(), Fault> {
             kind.name(),
             opt.flag()
         ))
-        .hint("leave it out; the man page says what each kind takes")),
+        .hint(format!(
+            "leave it out; `assay evidence kinds {}` says what it takes",
+            kind.name()
+        ))),
         None => Ok(()),
     }
 }

@@ -84,7 +84,8 @@ rows! {
     "audit export" [audit_head audit_consistency list_audit] "assay audit export log.jsonl";
     "audit verify" [] "assay audit verify log.jsonl --key log.key --head today.head";
     "evidence inspect" [] "assay evidence inspect bf3-irot-chain.pem";
-    "evidence verify" [] "assay evidence verify --kind cmw evidence.cmw -o json";
+    "evidence kinds" [] "assay evidence kinds\n  assay evidence kinds eat";
+    "evidence verify" [] "assay evidence verify --kind eat nitro.b64 --root nitro-root.pem --at 2023-09-18T15:03:30Z -o json\n  assay evidence verify --kind ear result.jwt --key nexus.jwk --nonce 00ff...";
     "completions" [] "assay completions bash > /etc/bash_completion.d/assay";
     "man" [] "assay man /usr/local/share/man/man1";
     "version" [ready] "assay version";

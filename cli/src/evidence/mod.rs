@@ -8,6 +8,7 @@ pub(crate) mod encoding;
 pub(crate) mod kind;
 pub(crate) mod table;
 
+mod claimset;
 mod jws;
 mod keys;
 mod trust;
@@ -15,6 +16,8 @@ mod trust;
 // One file for each kind.
 mod cmw;
 mod cose;
+mod ear;
+mod eat;
 
 pub(crate) use artefact::Artefact;
 pub(crate) use kind::{Accepted, Claims, Kind, Opt, Rejection, With};

@@ -1,12 +1,60 @@
 //! THE table of kinds. To add one: a file beside this one, a row here, a row in [`MANIFEST`] where a manifest's kind maps to it.
 
-use super::{Kind, cmw, cose};
+use super::Kind;
+use super::cmw::Cmw;
+use super::cose::Cose;
+use super::ear::Ear;
+use super::eat::Eat;
 
 /// Every kind; the order decides what a file is taken for where several see themselves in it: the most specific first.
-pub(crate) const KINDS: &[&dyn Kind] = &[&cmw::Cmw, &cose::Cose];
+pub(crate) const KINDS: &[&dyn Kind] = &[
+    // -- tokens and wrappers
+    &Cmw, &Ear, &Eat, // -- any signature
+    &Cose,
+];
 
 /// What collections of test vectors call a kind, and what it is called here.
-pub(crate) const MANIFEST: &[(&str, &str)] = &[("cmw", "cmw"), ("cose", "cose")];
+pub(crate) const MANIFEST: &[(&str, &str)] = &[
+    ("cmw", "cmw"),
+    ("cose", "cose"),
+    ("ear", "ear"),
+    ("eat-composite", "eat"),
+    ("eat-cwt", "eat"),
+    ("eat-jwt", "eat"),
+    ("nitro-doc", "eat"),
+];
+
+/// What is refused, or accepted, by a decision of ours where formats leave it open: the man page shows it.
+pub(crate) const DECISIONS: &[(&str, &str)] = &[
+    (
+        "ear: neither expiry nor nonce",
+        "accepted where the signature holds, with `freshness.proven` false; give --nonce where freshness matters",
+    ),
+    (
+        "ear, eat: nothing signs the claims",
+        "accepted with `authenticated` false where no signer was named, rejected where one was",
+    ),
+    (
+        "ear: the device is contraindicated",
+        "accepted: the result is good, what it says is in `status`",
+    ),
+    (
+        "eat: an AWS Nitro enclave in debug mode",
+        "accepted, with `debug` true: the document is genuine, the enclave's memory is open",
+    ),
+    (
+        "eat: device assignment claims with placeholders",
+        "rejected: digests must have their algorithm's length, certificates must be certificates",
+    ),
+    (
+        "eat: a configfs-tsm report",
+        "only of arm_cca_guest; verified by the platform's key, which the report does not bring",
+    ),
+    (
+        "cose: the same certificate as root and as signer",
+        "accepted: it vouches for itself alone, and must be within its dates",
+    ),
+];
 
 /// The kind of that name.
 #[must_use]

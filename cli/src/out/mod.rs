@@ -81,6 +81,21 @@ impl Out {
         }
     }
 
+    /// A text of several paragraphs, broken into lines; scripts get `answer` in its place.
+    ///
+    /// # Errors
+    /// As [`Out::list`].
+    pub(crate) fn done_in_paragraphs(
+        self,
+        text: &str,
+        answer: &impl Serialize,
+    ) -> Result<(), Fault> {
+        match self.format {
+            Format::Table => print(&text::paragraphs(text)),
+            _ => self.data(answer),
+        }
+    }
+
     /// What was done: a sentence for people, the answer for scripts.
     ///
     /// # Errors

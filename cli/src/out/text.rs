@@ -43,6 +43,33 @@ const fn is_bidi(c: char) -> bool {
     matches!(c, '\u{061c}' | '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}' | '\u{2028}' | '\u{2029}')
 }
 
+/// Paragraphs, parted by an empty line, with lines of at most 100 characters where words allow it.
+#[must_use]
+pub(crate) fn paragraphs(text: &str) -> String {
+    const WIDTH: usize = 100;
+    let mut out = String::new();
+    for paragraph in text.split("\n\n") {
+        if !out.is_empty() {
+            out.push('\n');
+        }
+        let mut width = 0usize;
+        for word in paragraph.split_whitespace() {
+            let long = word.chars().count();
+            if width > 0 && width.saturating_add(long) >= WIDTH {
+                out.push('\n');
+                width = 0;
+            } else if width > 0 {
+                out.push(' ');
+                width = width.saturating_add(1);
+            }
+            out.push_str(&clean(word));
+            width = width.saturating_add(long);
+        }
+        out.push('\n');
+    }
+    out
+}
+
 /// A point in time and how far it is: `2026-11-22 21:00:05Z (in 7h 59m)`.
 #[must_use]
 pub(crate) fn until(time: Time, now: Time) -> String {

@@ -5,6 +5,8 @@ mod audit;
 #[cfg(test)]
 mod errors;
 #[cfg(test)]
+mod evidence;
+#[cfg(test)]
 mod help;
 #[cfg(test)]
 mod nexus;
