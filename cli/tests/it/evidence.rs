@@ -249,7 +249,7 @@ const CASES: &[Case] = &[
         "eat",
         "eat-composite/eat-da-example-1.diag",
         &[],
-        Rejected("eat.digest_length"),
+        Rejected("eat.claim_malformed"),
     ),
     Case(
         "eat",
