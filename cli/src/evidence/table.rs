@@ -8,8 +8,8 @@ use super::eat::Eat;
 
 /// Every kind; the order decides what a file is taken for where several see themselves in it: the most specific first.
 pub(crate) const KINDS: &[&dyn Kind] = &[
-    // -- tokens and wrappers
-    &Cmw, &Ear, &Eat, // -- any signature
+    &Cmw, // wrappers and tokens
+    &Ear, &Eat, // what is less specific stands last
     &Cose,
 ];
 
