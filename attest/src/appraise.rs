@@ -2,6 +2,8 @@
 //!
 //! Takes verified evidence only. Whatever is missing is a failed check, never a skipped one.
 
+mod logs;
+
 use crate::chain::AnchorKind;
 use crate::claims::{Claims, TpmClock};
 use crate::digest::Digest;
@@ -80,7 +82,7 @@ pub fn appraise(evidence: &Evidence<Verified>, appraisal: &Appraisal<'_>) -> Att
         appraisal.root.as_str(),
         policy.roots.accepts(appraisal.root),
     ));
-    let components = check_components(appraisal, &seen, &mut checks);
+    let components = check_components(appraisal, claims, &seen, &mut checks);
     let runtime = runtime_level(appraisal.reference, &components);
     checks.push(level(
         "appraisal.runtime",
@@ -88,6 +90,7 @@ pub fn appraise(evidence: &Evidence<Verified>, appraisal: &Appraisal<'_>) -> Att
         runtime.as_str(),
         policy.runtime.accepts(runtime),
     ));
+    logs::check_logs(claims, appraisal, &mut checks);
     check_roots(claims, &mut checks);
     check_modes(claims, &mut checks);
     let clock = check_clock(claims, appraisal.previous);
@@ -137,6 +140,7 @@ type Found = BTreeMap<Component, Outcome>;
 
 fn check_components(
     appraisal: &Appraisal<'_>,
+    claims: &Claims,
     seen: &BTreeMap<Component, BTreeSet<Digest>>,
     checks: &mut Vec<Check>,
 ) -> Found {
@@ -181,12 +185,13 @@ fn check_components(
     }
     for (component, entry) in values.entries() {
         let measured = seen.get(component);
-        let outcome = check_component(*component, entry, measured, checks);
+        let outcome = check_component(*component, entry, measured, claims, checks);
         // What need not be measured, and is not, says nothing of what runs.
         if required(entry) || measured.is_some() {
             found.insert(*component, outcome);
         }
     }
+    found.extend(logs::check_stated(values, claims, &found, checks));
     // A layer beside the listed ones is code that nobody vouches for. PCRs beside them are only quoted too.
     let listed = |root| {
         values
@@ -216,6 +221,7 @@ fn check_component(
     component: Component,
     entry: &Entry,
     seen: Option<&BTreeSet<Digest>>,
+    claims: &Claims,
     checks: &mut Vec<Check>,
 ) -> Outcome {
     let accepted = |digest: &Digest| entry.accepted().iter().any(|good| good.same(digest));
@@ -235,7 +241,13 @@ fn check_component(
             Need::Required => join(entry.accepted()),
             Need::Optional => format!("{}, or not measured", join(entry.accepted())),
         },
-        seen: seen.map_or_else(|| "not measured".to_string(), join),
+        seen: seen.map_or_else(
+            || "not measured".to_string(),
+            |digests| match component {
+                Component::Uefi(what) => logs::events(claims, |measured| measured.what == what),
+                Component::Pcr(..) | Component::Fwid(..) | Component::Block(..) => join(digests),
+            },
+        ),
         outcome,
     });
     outcome
@@ -382,8 +394,15 @@ fn overall(checks: &[Check]) -> TrustVector {
             .any(|check| !passed(check) && about(check.code))
     };
     let identity = |code: &str| matches!(code, "appraisal.root" | "appraisal.tpm_clock");
-    let executables =
-        |code: &str| matches!(code, "appraisal.component" | "appraisal.unlisted_layer");
+    let executables = |code: &str| {
+        matches!(
+            code,
+            "appraisal.component"
+                | "appraisal.unlisted_layer"
+                | "appraisal.unlisted_event"
+                | "appraisal.ima_violations"
+        )
+    };
     TrustVector {
         instance_identity: if fails(&identity) { 96 } else { 2 },
         configuration: if fails(&|code| !identity(code) && !executables(code)) {
@@ -422,7 +441,9 @@ fn parts(claims: &Claims, found: &Found, clock: Option<&Check>) -> Vec<Submodule
         name: "tpm",
         vector: TrustVector {
             instance_identity: if clock.is_none_or(passed) { 2 } else { 96 },
-            executables: executables(&|component| matches!(component, Component::Pcr(..))),
+            executables: executables(&|component| {
+                matches!(component, Component::Pcr(..) | Component::Uefi(_))
+            }),
             ..TrustVector::default()
         },
     });
@@ -509,6 +530,8 @@ mod tests {
             tpm: None,
             dice: alloc::vec![dice],
             spdm: Vec::new(),
+            uefi: None,
+            ima: None,
         }
     }
 

@@ -1,5 +1,6 @@
 //! Claims: what evidence says of a device, once verified. Reached only through `Evidence<Verified>`.
 
+use crate::boot::MeasuredBoot;
 use crate::chain::AnchorKind;
 use crate::codec::dice::DiceLayout;
 use crate::codec::spdm::Version;
@@ -25,6 +26,10 @@ pub struct Claims {
     pub dice: Vec<DiceClaims>,
     /// What SPDM responders measured and signed, accelerators first.
     pub spdm: Vec<SpdmClaims>,
+    /// What the log of measured boot says, where it replays to the quoted PCRs.
+    pub uefi: Option<MeasuredBoot>,
+    /// What the IMA log says, where it replays to the quoted PCRs.
+    pub ima: Option<ImaClaims>,
 }
 
 impl Claims {
@@ -135,6 +140,46 @@ pub struct TpmClock {
     pub restart_count: u32,
     /// Whether no greater clock value has been reported before.
     pub safe: bool,
+}
+
+/// What an IMA log says, replayed to the quoted PCRs.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ImaClaims {
+    /// Entries in this evidence; those before them were in earlier evidence.
+    pub sent: u64,
+    /// How far the log has been followed.
+    pub state: ImaState,
+}
+
+/// How far a device's IMA log has been followed in one boot. The Verifier keeps it, so that the next proof sends only what is
+/// new.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ImaState {
+    /// The AK that quoted.
+    pub ak: Name,
+    /// Its TPM's reset and restart counters: they name the boot.
+    pub boot: (u32, u32),
+    /// Entries followed.
+    pub entries: u64,
+    /// Violations among them.
+    pub violations: u64,
+    /// Whether the log began with the digest of the quoted boot PCRs; `None` where they were not quoted.
+    pub boot_aggregate: Option<bool>,
+    /// PCR 10 after these entries.
+    pub value: Digest,
+}
+
+impl ImaState {
+    /// Whether it is of the boot that the TPM quotes from now.
+    #[must_use]
+    pub fn is_of(&self, tpm: &TpmClaims) -> bool {
+        let TpmClock {
+            reset_count,
+            restart_count,
+            ..
+        } = tpm.clock;
+        self.ak == tpm.ak_name && self.boot == (reset_count, restart_count)
+    }
 }
 
 /// What a verified DICE chain with a fresh signature over the binding says.

@@ -1,6 +1,7 @@
 //! What the Verifier expects of one proof: everything that it knows without asking the device.
 
 use crate::chain::TrustAnchors;
+use crate::claims::ImaState;
 use crate::digest::sha256;
 use crate::key::PublicKey;
 use crate::session::{Purpose, Session, SessionInput};
@@ -157,6 +158,8 @@ pub struct Expected<'a> {
     pub tpm: TpmExpectation,
     /// What is known of its DICE roots.
     pub dice: DiceExpectation,
+    /// How far its IMA log has been followed; `None` where the whole log is due.
+    pub ima: Option<&'a ImaState>,
     /// Labels that must be there, beside `claims`: a device's required roots only grow.
     pub required: &'a [Label],
     /// The Verifier's time.

@@ -9,6 +9,7 @@ extern crate std;
 
 pub mod appraise;
 pub mod attester;
+pub mod boot;
 pub mod chain;
 pub mod claims;
 pub mod codec;
@@ -23,6 +24,7 @@ pub mod limits;
 pub mod policy;
 pub mod reference;
 pub mod refusal;
+pub mod replay;
 pub mod result;
 pub mod session;
 pub mod spdm;

@@ -68,3 +68,21 @@ pub const CORIM_BLOB: usize = 32 * 1024;
 pub const COSE_SIGNERS: usize = 16;
 /// The protected headers of somebody else's COSE message: a certificate chain may stand in them.
 pub const HEADER_BYTES: usize = 128 * 1024;
+/// A TCG event log or a Canonical Event Log, bytes.
+pub const EVENT_LOG_BYTES: usize = 1024 * 1024;
+/// Events of one such log.
+pub const LOG_EVENTS: usize = 8 * 1024;
+/// Data of one event, bytes.
+pub const LOG_EVENT_BYTES: usize = 256 * 1024;
+/// Algorithms that one event log may name.
+pub const LOG_BANKS: usize = 16;
+/// An IMA log, bytes. In evidence it is bounded by [`EVIDENCE_BYTES`] already.
+pub const IMA_LOG_BYTES: usize = 32 * 1024 * 1024;
+/// Entries of one IMA log.
+pub const IMA_ENTRIES: usize = 256 * 1024;
+/// Template data of one IMA entry, bytes.
+pub const IMA_ENTRY_BYTES: usize = 256 * 1024;
+/// The name of an IMA template, bytes.
+pub const IMA_TEMPLATE_BYTES: usize = 64;
+/// Characters of one event's text that are kept for people.
+pub const LOG_TEXT: usize = 1024;

@@ -100,6 +100,46 @@ impl RuntimePolicy {
     }
 }
 
+/// What is asked of Secure Boot.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum SecureBootPolicy {
+    /// The log of measured boot proves that it is on.
+    Required,
+    /// Nothing.
+    Any,
+}
+
+impl SecureBootPolicy {
+    /// `required` or `any`.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Required => "required",
+            Self::Any => "any",
+        }
+    }
+}
+
+/// What is made of violations in the IMA log.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum ViolationPolicy {
+    /// One is enough to fail.
+    Refused,
+    /// They are reported, no more.
+    Reported,
+}
+
+impl ViolationPolicy {
+    /// `refused` or `reported`.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Refused => "refused",
+            Self::Reported => "reported",
+        }
+    }
+}
+
 /// One version of a policy.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct AppraisalPolicy {
@@ -113,6 +153,10 @@ pub struct AppraisalPolicy {
     pub roots: RootPolicy,
     /// Whether the operating system must be measured.
     pub runtime: RuntimePolicy,
+    /// Whether Secure Boot must be proved to be on.
+    pub secure_boot: SecureBootPolicy,
+    /// Whether IMA may have seen files that changed while they were in use.
+    pub ima_violations: ViolationPolicy,
     /// Components that the reference values must require, whatever else they say.
     pub required: BTreeSet<Component>,
 }
@@ -130,13 +174,16 @@ impl Default for AppraisalPolicy {
                 tofu: true,
             },
             runtime: RuntimePolicy::Any,
+            secure_boot: SecureBootPolicy::Any,
+            ima_violations: ViolationPolicy::Refused,
             required: BTreeSet::new(),
         }
     }
 }
 
 impl AppraisalPolicy {
-    /// Canonical CBOR: `{1: id, 2: version, 3: key, 4: [root...], 5: runtime, 6: [component...]}`.
+    /// Canonical CBOR: `{1: id, 2: version, 3: key, 4: [root...], 5: runtime, 6: [component...], 7: secure boot,
+    /// 8: ima violations}`.
     #[must_use]
     pub fn to_bytes(&self) -> Vec<u8> {
         let text = |text: &str| Value::Text(text.to_string());
@@ -153,6 +200,8 @@ impl AppraisalPolicy {
             Value::Array(roots),
             text(self.runtime.as_str()),
             Value::Array(required),
+            text(self.secure_boot.as_str()),
+            text(self.ima_violations.as_str()),
         ];
         let entries = (1_u8..)
             .zip(entries)

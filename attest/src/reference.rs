@@ -2,6 +2,7 @@
 //!
 //! One canonical CBOR encoding, so one digest: `{1: id, 2: version, 3: {component: [need, [[alg, digest]...]]}, ?4: end}`.
 
+use crate::boot::Measurement;
 use crate::claims::Claims;
 use crate::codec::cbor::{self, Fields, Form, Value};
 use crate::digest::{Digest, HashAlg, sha256};
@@ -28,6 +29,8 @@ pub enum Component {
     Fwid(Root, u8),
     /// The SPDM measurement block of that index. What a device gives as it is, not hashed, is compared by its SHA-256.
     Block(Root, u8),
+    /// What the log of measured boot says, by name; its digests are those of the first quoted bank.
+    Uefi(Measurement),
 }
 
 /// The chain that a layer belongs to.
@@ -84,6 +87,7 @@ impl fmt::Display for Component {
             Self::Pcr(alg, index) => write!(f, "pcr.{}.{index}", alg.name()),
             Self::Fwid(root, layer) => write!(f, "dice.{root}.layer.{layer}.fwid"),
             Self::Block(root, index) => write!(f, "spdm.{root}.mb.{index}"),
+            Self::Uefi(what) => what.fmt(f),
         }
     }
 }
@@ -113,6 +117,7 @@ impl FromStr for Component {
                     .map(|index| Self::Block(root, index)),
                 Some(_) | None => None,
             },
+            ["uefi", ..] => text.parse().ok().map(Self::Uefi),
             _ => None,
         };
         // One spelling each: `pcr.sha256.07` is no component.
@@ -232,8 +237,17 @@ impl ReferenceValues {
             let fits = |digest: &Digest| match component {
                 Component::Pcr(alg, _) => digest.alg() == *alg,
                 // All zero is a place that is not used; nothing may match it.
-                Component::Fwid(..) | Component::Block(..) => !digest.is_zero(),
+                Component::Fwid(..) | Component::Block(..) | Component::Uefi(_) => {
+                    !digest.is_zero()
+                }
             };
+            // Nothing would keep the log from calling it something else.
+            let hidden = matches!(component, Component::Uefi(what) if what.is_stated());
+            if hidden && matches!(entry.need, Need::Forbidden) {
+                return Err(malformed(&format!(
+                    "`{component}` can't be forbidden by its name"
+                )));
+            }
             if !entry.accepted.iter().all(fits) {
                 return Err(malformed(&format!(
                     "`{component}` can't have such a digest"
@@ -276,10 +290,17 @@ impl ReferenceValues {
         let chosen = |component: &Component| match component {
             Component::Pcr(_, index) => pcrs.contains(index),
             Component::Fwid(..) | Component::Block(..) => true,
+            // What these PCRs hold, by name, so that a change says what changed; the PCR itself has the last word.
+            Component::Uefi(what) => evidence.claims().uefi.iter().any(|boot| {
+                let mut all = boot.of(*what).peekable();
+                all.peek().is_some() && all.all(|measured| pcrs.contains(&measured.pcr))
+            }),
         };
         let entries = seen
             .into_iter()
-            .filter(|(component, _)| chosen(component))
+            .filter(|(component, digests)| {
+                chosen(component) && digests.len() <= limits::REFERENCE_DIGESTS
+            })
             .map(|(component, digests)| Ok((component, Entry::new(Need::Required, digests)?)))
             .collect::<Result<_, Refusal>>()?;
         Self::new(id, version, entries, ends)
@@ -366,6 +387,11 @@ pub fn measured(claims: &Claims) -> BTreeMap<Component, BTreeSet<Digest>> {
                 .or_default()
                 .insert(digest.clone());
         }
+    }
+    for measured in claims.uefi.iter().flat_map(|boot| &boot.measured) {
+        seen.entry(Component::Uefi(measured.what))
+            .or_default()
+            .insert(measured.digest.clone());
     }
     for dice in claims.identities() {
         let Some(root) = Root::of(dice.label) else {

@@ -154,6 +154,19 @@ refusals! {
     CorimTagList { id: String } = "corim.tag_list", Contraindicated, "the manifest lists the tag `{id}` and does not hold it";
     /// The certificate is not the one that the manifest names.
     CorimThumbprint = "corim.thumbprint", Untrusted, "the signer's certificate is not the one whose thumbprint the manifest names";
+    // -- logs ---------------------------------------------------------------------------------------------------------
+    /// The log gives another value than the TPM holds: entries are missing, added or changed.
+    LogReplay { log: &'static str, bank: &'static str, index: u8 } = "log.replay", Untrusted, "{log} does not replay to pcr {index} of the {bank} bank: entries are missing, added or changed, or the log is of another boot";
+    /// A log without a TPM in the same evidence, or without quoted PCRs that it speaks of: nothing covers it.
+    LogUncovered { log: &'static str } = "log.uncovered", Untrusted, "{log} is not covered by a tpm quote of its pcrs in the same evidence";
+    /// Only SHA-1 stands behind the log.
+    LogSha1 { log: &'static str } = "log.sha1_only", Contraindicated, "{log} holds sha-1 digests only, which can be forged: switch the tpm to its sha-256 bank";
+    /// An entry's own digest is not that of its data.
+    LogEntryDigest { log: &'static str, entry: usize } = "log.entry_digest", Malformed, "the digest of entry {entry} of {log} is not that of its data";
+    /// IMA could not measure what was used: a file was open for writing, or changed while it was measured.
+    LogViolations { count: u64 } = "ima.violation", Contraindicated, "the ima log holds {count} violations: files changed while they were in use, so what ran is not known";
+    /// The log goes on from where this Verifier has not been.
+    ImaOffset { offset: u64, known: u64 } = "ima.offset", Stale, "the ima log goes on after entry {offset}, but entry {known} is the last one known of this boot: send the whole log";
 
     // -- certificate chains -------------------------------------------------------------------------------------------
     /// No certificate at all, or none but the root.

@@ -154,20 +154,22 @@ impl Evidence<Parsed> {
             tpm: None,
             dice: Vec::new(),
             spdm: Vec::new(),
+            uefi: None,
+            ima: None,
         };
         let mut chain = BindingChain::new(session);
-        let mut parsed = members.into_iter();
+        let mut parsed = members.iter();
         for wrapped in &envelope.members {
             if wrapped.label != Label::Claims {
                 let member = parsed.next().filter(|(label, _)| *label == wrapped.label);
                 let (label, member) = member.ok_or_else(|| Refusal::RequiredMissing {
                     label: wrapped.label.to_string(),
                 })?;
-                let binding = chain.binding(label)?;
+                let binding = chain.binding(*label)?;
                 member.verify(
                     &Context {
                         binding: &binding,
-                        label,
+                        label: *label,
                         expected,
                         check,
                     },
@@ -175,6 +177,10 @@ impl Evidence<Parsed> {
                 )?;
             }
             chain.push(wrapped.label, &wrapped.value)?;
+        }
+        // Logs come before what signs their registers, so they are held against it last.
+        for (_, member) in &members {
+            member.conclude(expected, &mut claims)?;
         }
         // I4, section 4: a chain alone is identity; without a root's fresh signature there is no proof.
         if claims.tpm.is_none() && claims.dice.is_empty() {

@@ -140,6 +140,7 @@ impl Verifier {
             request_key: &against.request,
             tpm,
             dice: self.dice(against.dice),
+            ima: None,
             required: &required,
             now,
         };
@@ -322,7 +323,10 @@ pub(crate) fn pcrs_to_quote(shown: &Words, in_force: &[Reference]) -> Vec<u8> {
                 .keys()
                 .filter_map(|component| match component {
                     Component::Pcr(HashAlg::Sha256, index) => Some(*index),
-                    Component::Pcr(..) | Component::Fwid(..) | Component::Block(..) => None,
+                    Component::Pcr(..)
+                    | Component::Fwid(..)
+                    | Component::Block(..)
+                    | Component::Uefi(_) => None,
                 }),
         );
     }

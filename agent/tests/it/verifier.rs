@@ -53,6 +53,7 @@ impl Known {
             request_key: &self.request_key,
             tpm: self.tpm.clone(),
             dice: self.dice.clone(),
+            ima: None,
             required: &self.required,
             now: Timestamp::from_secs(1_800_000_000),
         };

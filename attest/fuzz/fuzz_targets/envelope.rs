@@ -30,6 +30,7 @@ libfuzzer_sys::fuzz_target!(|bytes: &[u8]| {
         request_key: &request_key,
         tpm: TpmExpectation::NoTpm,
         dice: DiceExpectation::NotRequired,
+        ima: None,
         required: &[],
         now: Timestamp::from_secs(1_800_000_000),
     };

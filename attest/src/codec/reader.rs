@@ -1,4 +1,4 @@
-//! A bounded reader of big-endian binary structures.
+//! A bounded reader of binary structures.
 
 use crate::refusal::Refusal;
 
@@ -89,6 +89,65 @@ impl<'a> Reader<'a> {
     /// [`Refusal::Truncated`].
     pub fn u64(&mut self) -> Result<u64, Refusal> {
         self.array().map(u64::from_be_bytes)
+    }
+
+    /// A little-endian u16.
+    ///
+    /// # Errors
+    /// [`Refusal::Truncated`].
+    pub fn u16_le(&mut self) -> Result<u16, Refusal> {
+        self.array().map(u16::from_le_bytes)
+    }
+
+    /// A little-endian u32.
+    ///
+    /// # Errors
+    /// [`Refusal::Truncated`].
+    pub fn u32_le(&mut self) -> Result<u32, Refusal> {
+        self.array().map(u32::from_le_bytes)
+    }
+
+    /// A little-endian u64.
+    ///
+    /// # Errors
+    /// [`Refusal::Truncated`].
+    pub fn u64_le(&mut self) -> Result<u64, Refusal> {
+        self.array().map(u64::from_le_bytes)
+    }
+
+    /// A little-endian u32 length of at most `limit`, and as many bytes.
+    ///
+    /// # Errors
+    /// [`Refusal::Truncated`], [`Refusal::TooLarge`].
+    pub fn sized_u32_le(&mut self, limit: usize) -> Result<&'a [u8], Refusal> {
+        let length = self.u32_le()?;
+        self.sized(length, limit)
+    }
+
+    /// A big-endian u32 length of at most `limit`, and as many bytes.
+    ///
+    /// # Errors
+    /// [`Refusal::Truncated`], [`Refusal::TooLarge`].
+    pub fn sized_u32(&mut self, limit: usize) -> Result<&'a [u8], Refusal> {
+        let length = self.u32()?;
+        self.sized(length, limit)
+    }
+
+    fn sized(&mut self, length: u32, limit: usize) -> Result<&'a [u8], Refusal> {
+        let length = usize::try_from(length)
+            .ok()
+            .filter(|length| *length <= limit);
+        let length = length.ok_or(Refusal::TooLarge {
+            what: self.what,
+            limit,
+        })?;
+        self.take(length)
+    }
+
+    /// Whether all has been read.
+    #[must_use]
+    pub const fn is_empty(&self) -> bool {
+        self.rest.is_empty()
     }
 
     /// A big-endian u16 length of at most `limit`, and as many bytes (a TPM2B).

@@ -5,9 +5,11 @@
 
 pub mod dice;
 pub mod envelope;
+pub mod ima_log;
 pub mod spdm;
 pub mod table;
 pub mod tpm;
+pub mod uefi_log;
 
 use crate::claims::Claims;
 use crate::expected::Expected;
@@ -39,6 +41,15 @@ pub trait Member: Send + Sync + fmt::Debug {
     /// # Errors
     /// What is not as it must be. A member that proves nothing fresh is refused, never skipped.
     fn verify(&self, context: &Context<'_>, claims: &mut Claims) -> Result<(), Refusal>;
+
+    /// Called once every member is verified: a member that signs nothing, and is covered by what another one signed, is
+    /// held against that here and adds its claims only now.
+    ///
+    /// # Errors
+    /// Where nothing covers it.
+    fn conclude(&self, _expected: &Expected<'_>, _claims: &mut Claims) -> Result<(), Refusal> {
+        Ok(())
+    }
 }
 
 /// What a member is verified against.

@@ -3,7 +3,13 @@
 use super::Format;
 
 /// Every kind of member beside `claims`, which the envelope itself reads.
-pub const FORMATS: &[&dyn Format] = &[&super::tpm::Tpm, &super::dice::Dice, &super::spdm::Spdm];
+pub const FORMATS: &[&dyn Format] = &[
+    &super::tpm::Tpm,
+    &super::dice::Dice,
+    &super::spdm::Spdm,
+    &super::uefi_log::UefiLog,
+    &super::ima_log::Ima,
+];
 
 /// The kind of that media type.
 #[must_use]

@@ -54,7 +54,8 @@ fn the_seeds_are_current() {
         ),
     ];
     let corpus = Path::new(env!("CARGO_MANIFEST_DIR")).join("fuzz/corpus");
-    for (name, bytes) in seeds.into_iter().chain(crate::corim::seeds()) {
+    let seeds = seeds.into_iter().chain(crate::corim::seeds());
+    for (name, bytes) in seeds.chain(crate::logs::seeds()) {
         let path = corpus.join(name);
         if std::env::var_os("ASSAY_BLESS").is_some() {
             std::fs::create_dir_all(path.parent().unwrap()).unwrap();

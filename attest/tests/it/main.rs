@@ -19,6 +19,8 @@ mod ek;
 #[cfg(test)]
 mod forge;
 #[cfg(test)]
+mod logs;
+#[cfg(test)]
 mod properties;
 #[cfg(test)]
 mod purity;

@@ -46,6 +46,7 @@ pub(crate) fn every_parser(bytes: &[u8]) {
     let _ = ReferenceValues::parse(bytes);
     crate::corim::read(bytes);
     crate::bytes::read(bytes);
+    crate::logs::read(bytes);
     if let Ok(evidence) = Evidence::parse(bytes) {
         let _ = evidence.verify(&Device::new(1).expected(ASK), &Pure);
     }

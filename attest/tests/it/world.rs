@@ -121,6 +121,7 @@ impl Device {
             request_key: &self.request_key,
             tpm: self.pinned.clone(),
             dice: DiceExpectation::NotRequired,
+            ima: None,
             required: &self.required,
             now: Timestamp::from_secs(1_800_000_000),
         }

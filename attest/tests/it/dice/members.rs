@@ -59,6 +59,7 @@ impl Known {
         let required: Vec<Label> = [&[Label::Tpm], &self.labels[..]].concat();
         let expected = Expected {
             dice: DiceExpectation::Roots(self.labels.iter().map(root).collect()),
+            ima: None,
             required: &required,
             now: NOW,
             ..self.device.expected(ask)
