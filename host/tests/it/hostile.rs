@@ -199,6 +199,31 @@ fn i10_a_withdrawn_ca_stays_withdrawn_whatever_keeps_sshd_from_answering() {
     assert!(paired.world.local_key_opens());
 }
 
+#[test]
+fn i10_one_of_two_cas_stays_withdrawn_although_strangers_keep_the_trial_from_working() {
+    if !ready() {
+        return;
+    }
+    let mut paired = Paired::new(World::new(FEW));
+    let cert = paired.world.user_certificate("foreign");
+    let mut first = paired.manifest(3600, &[]);
+    let second = std::fs::read_to_string(paired.world.at("foreign.pub")).unwrap();
+    first.files.user_cas.push(second.trim().to_owned());
+    assert_eq!(paired.install(&first), Ok(1));
+    assert!(paired.world.opens(&cert));
+    // Only one CA less, and a trial that can't be had: taking away is not put back for that.
+    let mut less = paired.manifest(3600, &[]);
+    less.files.host_certificate = first.files.host_certificate.clone();
+    let flood = Flood::of(&paired.world);
+    let said = paired.install(&less);
+    drop(flood);
+    assert!(said.is_err(), "no trial login can have worked");
+    assert!(!paired.world.opens(&cert));
+    assert!(paired.world.local_key_opens());
+    assert_eq!(paired.installed(), 1, "and nothing is claimed");
+    assert_eq!(paired.install(&less), Ok(2));
+}
+
 /// A DPU that was cut off brings a manifest whose trial is over: what it revokes is revoked all the same.
 #[test]
 fn i13_a_revocation_that_comes_late_counts_without_its_trial() {

@@ -17,4 +17,6 @@ mod paired;
 #[cfg(test)]
 mod refuse;
 #[cfg(test)]
+mod sandbox;
+#[cfg(test)]
 mod world;

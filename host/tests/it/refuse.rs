@@ -2,6 +2,7 @@
 
 use crate::world::{World, certificate, ready};
 use assay_host::sshd::Trust;
+use ssh_key::Certificate;
 use std::fs;
 
 /// Installs on top of a good state and expects a refusal that changes nothing.
@@ -49,6 +50,73 @@ fn a_broken_list_is_refused_before_anything_is_touched() {
 }
 
 #[test]
+fn a_pid_file_that_names_a_stranger_has_nobody_signalled() {
+    if !ready() {
+        return;
+    }
+    let mut world = World::new("");
+    let first = world.trust(&["root"], 3600, &[]);
+    world.install(&first).unwrap();
+    let mut stranger = std::process::Command::new("sleep")
+        .arg("600")
+        .spawn()
+        .unwrap();
+    fs::write(world.at("pid"), format!("{}\n", stranger.id())).unwrap();
+    // Its host certificate is a new one: that takes a reload.
+    let trust = world.trust(&["root"], 3600, &[]);
+    let fault = world.install(&trust).unwrap_err();
+    assert!(
+        ["sshd.reload", "sshd.rollback"].contains(&fault.code()),
+        "{fault}"
+    );
+    assert!(fault.to_string().contains("not sshd"), "{fault}");
+    std::thread::sleep(std::time::Duration::from_millis(100));
+    assert!(stranger.try_wait().unwrap().is_none(), "it was left alone");
+    stranger.kill().unwrap();
+    stranger.wait().unwrap();
+    assert!(world.local_key_opens());
+}
+
+/// The same with one bit of its signature changed.
+fn forged(certificate: &Certificate) -> Certificate {
+    let mut bytes = certificate.to_bytes().unwrap();
+    *bytes.last_mut().unwrap() ^= 1;
+    Certificate::from_bytes(&bytes).unwrap()
+}
+
+/// An sshd that was started with another configuration than the one that is looked after: `sshd -T` can't tell, a login can.
+#[test]
+fn i13_a_running_sshd_that_reads_something_else_is_found_by_the_trial() {
+    if !ready() {
+        return;
+    }
+    let ours = "TrustedUserCAKeys {dir}/assay/user_ca.pub\nAuthorizedPrincipalsFile {dir}/assay/principals/%u\n";
+    let shown = "HostCertificate {dir}/assay/host-cert.pub\n";
+    for (extra, code) in [
+        // It takes our certificates, and those that are revoked.
+        (format!("{ours}{shown}"), "sshd.revoked_accepted"),
+        // It takes none; that the trial key itself would open the door must not pass for a certificate.
+        (shown.to_owned(), "sshd.trial_refused"),
+    ] {
+        let mut world = World::stopped("Include {dir}/sshd_config.d/*.conf\n", "");
+        let looked_after = world.sshd.config.clone();
+        let sound = fs::read_to_string(&looked_after).unwrap();
+        let (_, own) = sound.split_once('\n').unwrap();
+        let read = world.at("other_config");
+        let dir = world.dir.path().display().to_string();
+        fs::write(&read, format!("{own}{}", extra.replace("{dir}", &dir))).unwrap();
+        let mut keys = fs::read_to_string(world.at("authorized_keys")).unwrap();
+        keys.push_str(&fs::read_to_string(world.at("state/trial_key.pub")).unwrap());
+        fs::write(world.at("authorized_keys"), keys).unwrap();
+        world.sshd.config = read;
+        world.start();
+        world.sshd.config = looked_after;
+        let trust = world.trust(&["root"], 3600, &[]);
+        refused(&world, &trust, code);
+    }
+}
+
+#[test]
 fn trial_certificates_must_be_for_this_and_nothing_else() {
     if !ready() {
         return;
@@ -75,6 +143,15 @@ fn trial_certificates_must_be_for_this_and_nothing_else() {
         trust.trial.as_mut().unwrap().certificate = certificate(&cert);
         refused(&world, &trust, "sshd.trial_unfit");
     }
+    // Signed by nobody, in the CA's name.
+    let mut trust = good.clone();
+    let trial = trust.trial.as_mut().unwrap();
+    trial.certificate = forged(&trial.certificate);
+    // ssh-keygen sees that first.
+    refused(&world, &trust, "sshd.krl_invalid");
+    let mut trust = good.clone();
+    trust.host_certificate = Some(forged(&trust.host_certificate.unwrap()));
+    refused(&world, &trust, "sshd.trial_unfit");
     let mut trust = good.clone();
     trust.host_certificate = Some(certificate(&world.certify(
         "host_ca",
