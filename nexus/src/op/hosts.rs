@@ -233,13 +233,10 @@ pub(crate) async fn pull_manifest(
     ask: ManifestAsk,
 ) -> Result<Changed<ManifestOut>, Problem> {
     let device = ctx.caller.device()?.id.clone();
-    let caller = device.clone();
-    let done = ctx
+    let (caller, again) = (device.clone(), ask.clone());
+    let mut done = ctx
         .settle(Target::Route, move |tx, act| {
-            let host: Option<HostRow> = tx.get(&ask.host_id)?;
-            let host = host
-                .filter(|h| h.device == device && h.state == HostState::Paired)
-                .ok_or(Fault::NotFound { what: "host" })?;
+            let host = own(tx, &device, &ask.host_id)?;
             let (now, grace) = (tx.now(), act.ctx.app.config.outage_grace);
             let plan = manifest::plan(tx, host, now)?;
             let newest = plan.newest().cloned();
@@ -265,9 +262,47 @@ pub(crate) async fn pull_manifest(
             Ok(Settled::Done(ManifestOut { manifest, renew_in }))
         })
         .await;
+    if matches!(&done, Err(problem) if *problem.fault() == Fault::Store(StoreFault::Full)) {
+        // Releases stop; what takes away goes on, from the reserve.
+        let device = caller.clone();
+        done = ctx
+            .revoke(Target::Route, move |tx, act| {
+                take_away(tx, act, &device, &again)
+            })
+            .await;
+    }
     // Whoever waits for this device sees that this is done, so that the same once more is news.
     ctx.app.wake.ring(&caller);
     done
+}
+
+/// The host behind this device whose pairing stands.
+fn own(rows: &impl Rows, device: &DeviceId, host: &HostId) -> Result<HostRow, Problem> {
+    let host: Option<HostRow> = rows.get(host)?;
+    host.filter(|h| h.device == *device && h.state == HostState::Paired)
+        .ok_or_else(|| Fault::NotFound { what: "host" }.into())
+}
+
+/// What a pull comes to on a full disk: a manifest that only removes, or nothing.
+fn take_away(
+    tx: &mut Tx<'_>,
+    act: &Act<'_>,
+    device: &DeviceId,
+    ask: &ManifestAsk,
+) -> Result<ManifestOut, Problem> {
+    let (now, grace) = (tx.now(), act.ctx.app.config.outage_grace);
+    let plan = manifest::plan(tx, own(tx, device, &ask.host_id)?, now)?;
+    let row = if plan.clone().only_removing().removes() {
+        sign(tx, act, plan.clone(), None)?
+    } else {
+        let newest = plan.newest().cloned();
+        newest
+            .filter(|m| m.removes && m.sequence > ask.have)
+            .ok_or(StoreFault::Full)?
+    };
+    let renew_in = plan.renew_in(Some(&row), now, grace);
+    let manifest = Some(B64(row.signed));
+    Ok(ManifestOut { manifest, renew_in })
 }
 
 /// The gate's word, inside; outside, what kept it from speaking: a store that can't be believed is no denial, and what only

@@ -2,11 +2,13 @@
 
 mod attack;
 mod dice;
+mod disk;
 mod enrol;
 mod evidence;
 mod fall;
 mod gate;
 mod grants;
+mod race;
 mod secrets;
 #[path = "../../../../attest/tests/it/soft_tpm.rs"]
 mod soft_tpm;

@@ -114,7 +114,10 @@ impl World {
 }
 
 pub(super) async fn with_hosts() -> (World, Machine, Machine) {
-    let world = World::new().await;
+    with_hosts_on(World::new().await).await
+}
+
+pub(super) async fn with_hosts_on(world: World) -> (World, Machine, Machine) {
     let (a, b) = (world.good("dpu-a", 1).await, world.good("dpu-b", 2).await);
     world.pair("dpu-a", "host-a", 30).await;
     world.pair("dpu-b", "host-b", 40).await;

@@ -75,7 +75,12 @@ impl World {
     }
 
     pub(super) async fn with(verifier: Verifier) -> Self {
-        let opened = tokio::task::spawn_blocking(|| Self::open(verifier)).await;
+        Self::of(verifier, Scratch::new()).await
+    }
+
+    /// On a disk, and with a reserve, of the test's choice.
+    pub(super) async fn of(verifier: Verifier, scratch: Scratch) -> Self {
+        let opened = tokio::task::spawn_blocking(|| Self::open(verifier, scratch)).await;
         let (scratch, app) = opened.unwrap();
         let root = person(&app, 1, PersonRole::SuperAdmin, None).await;
         let acme = tenant(&app, 10, "acme").await;
@@ -89,8 +94,7 @@ impl World {
         }
     }
 
-    fn open(verifier: Verifier) -> (Scratch, Arc<App>) {
-        let scratch = Scratch::new();
+    fn open(verifier: Verifier, scratch: Scratch) -> (Scratch, Arc<App>) {
         let store = scratch.open();
         let urls = vec![Htu::parse("https://nexus.test:8443").unwrap()];
         let tls = Identity::open(&store, &OsRandom, &urls, Source::Own).unwrap();
