@@ -87,3 +87,34 @@ async fn i4_a_nonce_from_before_a_rekey_counts_for_nothing_though_the_key_was_ke
     let late = world.submit(&kept, stored_up).await;
     assert_eq!(step(late), "evidence.stored_up");
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn i1_freshness_ends_with_the_certificate_of_the_endorsement_key() {
+    let world = World::new().await;
+    let machine = world.good("dpu-a", 1).await;
+    let ends = world.app.store.clock().now().plus_millis(100_000);
+    let id = machine.id().clone();
+    let put = world.app.store.write::<_, StoreFault, _>(move |tx| {
+        tx.change(entry("test"), |c| {
+            let mut row: Device = c.get(&id)?.unwrap();
+            row.ek_ends = Some(ends);
+            c.update(&row)
+        })
+    });
+    put.await.unwrap();
+    world.pass(1);
+    assert_eq!(world.prove(&machine).await.unwrap().fresh_until, Time(ends));
+    assert_eq!(world.show("dpu-a").await.fresh_until, Some(Time(ends)));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn i4_a_tpm_that_does_not_hold_the_request_key_enrols_nobody() {
+    let world = World::new().await;
+    let mut machine = Machine::new(1);
+    let secret = world.claim("dpu-a", &machine).await;
+    machine.certifies = false;
+    let enrolled = world.enrol_with(&mut machine, &secret).await;
+    assert_eq!(code(enrolled), "enrol.identity");
+    machine.certifies = true;
+    world.enrol_with(&mut machine, &secret).await.unwrap();
+}

@@ -526,6 +526,8 @@ pub(super) struct Machine {
     pub(super) hpke: HpkeKey,
     pub(super) hpke_private: Zeroizing<[u8; 32]>,
     pub(super) dice: Option<Arc<SoftwareDice>>,
+    /// Whether its TPM says that it holds the request key.
+    pub(super) certifies: bool,
     pub(super) enrolled: Option<(DeviceId, KeyId)>,
 }
 
@@ -543,6 +545,7 @@ impl Machine {
             hpke: HpkeKey::new(Kem::X25519, &[1; 32]).unwrap(),
             hpke_private: Zeroizing::new([0; 32]),
             dice: None,
+            certifies: true,
             enrolled: None,
         };
         machine.new_hpke();
@@ -666,7 +669,7 @@ impl Machine {
             pcrs: self.tpm.pcrs.clone(),
             ak: self.tpm.ak_public(),
             ak_parent: self.tpm.parent.clone(),
-            request_key: Some(CertifiedKeyParts {
+            request_key: self.certifies.then_some(CertifiedKeyParts {
                 public,
                 certification,
                 signature,
