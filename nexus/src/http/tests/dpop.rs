@@ -248,6 +248,8 @@ fn what_a_change_carries_is_what_was_signed() {
         "nothing changed"
     );
     assert_eq!(send(path, &proof(), &[], body), "ok");
+    let asked = world.ask_with(who, "GET", path, "", &[("x-force-bypass", "because I can")]);
+    assert_eq!(asked.code(), "request.bypass", "nor is a read");
 
     let release = "/v1/dpus/none/push";
     let body = r#"{"ssh_ca":"x"}"#;

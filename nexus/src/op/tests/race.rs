@@ -1,10 +1,12 @@
-//! What changes between looking at evidence and storing its verdict.
+//! What changes between looking and storing, and between asking once and asking again.
 
 use std::time::Duration;
 
 use assay_api::types::*;
 
+use super::ssh::{line, with_hosts};
 use super::world::*;
+use crate::op;
 use crate::problem::Problem;
 use crate::store::devices::Device;
 use crate::store::references::{Reference as Set, ReferenceState};
@@ -117,4 +119,125 @@ async fn i4_a_tpm_that_does_not_hold_the_request_key_enrols_nobody() {
     assert_eq!(code(enrolled), "enrol.identity");
     machine.certifies = true;
     world.enrol_with(&mut machine, &secret).await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn i3_an_idempotency_key_is_of_one_certificate_while_that_counts() {
+    let (world, ..) = with_hosts().await;
+    let admin = &world.acme.admin;
+    let create = SshCaCreate {
+        tenant: None,
+        name: "second".into(),
+    };
+    let ctx = world.ctx(admin, "create_ssh_ca", None);
+    op::create_ssh_ca(ctx, create).await.unwrap();
+    let push = PushAsk {
+        ssh_ca: "second".into(),
+    };
+    let ctx = world.ctx(admin, "push", Some("dpu-a"));
+    op::push(ctx, push).await.unwrap();
+    let key = "aaaaaaaaaaaaaaa1";
+    let first = world.sign(admin, &["host-a"], key).await.unwrap();
+    let again = world.sign(admin, &["host-a"], key).await.unwrap();
+    assert_eq!(first.certificate, again.certificate);
+
+    assert_eq!(
+        code(world.sign(admin, &["host-b"], key).await),
+        "conflict",
+        "another host"
+    );
+    for (ca, key_line, what) in [("prod", line(98), "key"), ("second", line(99), "ca")] {
+        let ask = CertificateAsk {
+            public_key: key_line,
+            hosts: vec!["host-a".into()],
+            logins: vec!["ubuntu".into()],
+            lifetime: None,
+            idempotency_key: key.into(),
+        };
+        let ctx = world.ctx(admin, "sign_certificate", Some(ca));
+        assert_eq!(
+            code(op::sign_certificate(ctx, ask).await),
+            "conflict",
+            "another {what}"
+        );
+    }
+    let ctx = world.ctx(admin, "revoke_certificate", Some(first.info.id.as_str()));
+    op::revoke_certificate(ctx, because("lost laptop"))
+        .await
+        .unwrap();
+    assert_eq!(
+        code(world.sign(admin, &["host-a"], key).await),
+        "conflict",
+        "revoked"
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn i1_a_manifest_that_gives_is_judged_again_at_each_pick_up() {
+    let (world, a, b) = with_hosts().await;
+    let host_of = |machine: &Machine| {
+        let hosts = world.app.store.read_now(|r| {
+            let id = machine.id().clone();
+            crate::manifest::hosts_behind(r, &id)
+        });
+        hosts.unwrap().remove(0).id
+    };
+    let (host_a, host_b) = (host_of(&a), host_of(&b));
+    let pull = async |machine: &Machine, host: &assay_api::id::HostId, have: u64| {
+        let ask = ManifestAsk {
+            host_id: host.clone(),
+            have,
+        };
+        let ctx = world.ctx(&machine.caller(&world), "pull_manifest", None);
+        op::pull_manifest(ctx, ask).await.map(|m| m.into_inner())
+    };
+    let given = pull(&a, &host_a, 0).await.unwrap().manifest.unwrap();
+    assert_eq!(code(pull(&a, &host_b, 0).await), "not_found");
+    world.pass(901);
+    world.prove(&b).await.unwrap();
+    let stale = pull(&a, &host_a, 0).await.unwrap_err();
+    assert_eq!(stale.code(), "attestation.stale");
+    assert!(stale.demand_id().is_some());
+    assert!(pull(&a, &host_a, 1).await.unwrap().manifest.is_none());
+    world.prove(&a).await.unwrap();
+    let again = pull(&a, &host_a, 0).await.unwrap().manifest.unwrap();
+    assert_eq!(given.0, again.0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn i11_a_super_admin_mixes_no_tenants_by_mistake() {
+    let world = World::new().await;
+    let machine = world.good("dpu-a", 1).await;
+    let item = ClaimItem {
+        rekey: Some(machine.id().to_string()),
+        ..World::item("dpu-a", &machine)
+    };
+    let ask = ClaimsCreate {
+        tenant: Some("other".into()),
+        items: vec![item],
+    };
+    let ctx = world.ctx(&world.root, "create_claims", None);
+    assert_eq!(code(op::create_claims(ctx, ask).await), "conflict");
+
+    let theirs = Device {
+        id: assay_api::id::DeviceId::from_random(&[77; 16]),
+        tenant: world.other.id.clone(),
+        ek_spki: None,
+        ak_name: None,
+        ..world.row(machine.id())
+    };
+    let id = theirs.id.to_string();
+    let put = world
+        .app
+        .store
+        .write::<_, StoreFault, _>(move |tx| tx.change(entry("test"), |c| c.insert(&theirs)));
+    put.await.unwrap();
+    let ask = ReferenceTake {
+        dpu: machine.id().to_string(),
+        name: "golden".into(),
+        pcrs: Vec::new(),
+        applies_to: vec![id],
+    };
+    let ctx = world.ctx(&world.root, "take_reference", None);
+    assert_eq!(code(op::take_reference(ctx, ask).await), "not_found");
 }
