@@ -10,6 +10,7 @@ use crate::op;
 use crate::problem::Problem;
 use crate::store::devices::Device;
 use crate::store::references::{Reference as Set, ReferenceState};
+use crate::store::ssh::ManifestRow;
 use crate::store::testing::entry;
 use crate::store::{Change, Rows, StoreFault, Tx};
 
@@ -240,4 +241,73 @@ async fn i11_a_super_admin_mixes_no_tenants_by_mistake() {
     };
     let ctx = world.ctx(&world.root, "take_reference", None);
     assert_eq!(code(op::take_reference(ctx, ask).await), "not_found");
+
+    let create = SshCaCreate {
+        tenant: Some("other".into()),
+        name: "theirs".into(),
+    };
+    let ctx = world.ctx(&world.root, "create_ssh_ca", None);
+    op::create_ssh_ca(ctx, create).await.unwrap();
+    let ctx = world.ctx(&world.root, "push", Some(machine.id().as_str()));
+    let ask = PushAsk {
+        ssh_ca: "theirs".into(),
+    };
+    assert_eq!(code(op::push(ctx, ask).await), "not_found");
+    world.pair(machine.id().as_str(), "host-a", 30).await;
+    let ask = CertificateAsk {
+        public_key: line(99),
+        hosts: vec!["host-a".into()],
+        logins: vec!["ubuntu".into()],
+        lifetime: None,
+        idempotency_key: "aaaaaaaaaaaaaaaa".into(),
+    };
+    let ctx = world.ctx(&world.root, "sign_certificate", Some("theirs"));
+    assert_eq!(code(op::sign_certificate(ctx, ask).await), "not_found");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn i13_what_only_removes_ends_no_later_than_what_was_there() {
+    let (world, a, _) = with_hosts().await;
+    let admin = &world.acme.admin;
+    let certificate = world.sign(admin, &["host-a"], "aaaaaaaaaaaaaaa1").await;
+    let id = certificate.unwrap().info.id;
+    let newest = || {
+        let row = world.app.store.read_now(|r| {
+            let host = crate::manifest::hosts_behind(r, a.id())?.remove(0).id;
+            r.get::<ManifestRow>(&host)
+        });
+        row.unwrap().unwrap()
+    };
+    let before = newest();
+    world.pass(901);
+    let revoke = || {
+        let ctx = world.ctx(admin, "revoke_certificate", Some(&id));
+        op::revoke_certificate(ctx, because("lost laptop"))
+    };
+    revoke().await.unwrap();
+    assert_eq!(code(revoke().await), "conflict", "once");
+    assert_eq!(world.carry(&a).await, 1, "stale, and yet");
+    let after = newest();
+    assert!(after.removes && after.sequence == before.sequence + 1);
+    assert_eq!(after.not_after, before.not_after);
+    // It had run out: the host is shut at once.
+    world.pass(2 * 86_400);
+    let ctx = world.ctx(admin, "withdraw", Some("dpu-a"));
+    let ask = PushAsk {
+        ssh_ca: "prod".into(),
+    };
+    op::withdraw(ctx, ask).await.unwrap();
+    assert_eq!(world.carry(&a).await, 1);
+    let now = world.app.store.clock().now();
+    assert!(newest().not_after <= now.plus_millis(1));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn i6_no_reference_values_are_taken_from_a_quarantined_device() {
+    let world = World::new().await;
+    world.good("dpu-a", 1).await;
+    let ctx = world.ctx(&world.acme.admin, "quarantine_dpu", Some("dpu-a"));
+    op::quarantine_dpu(ctx, because("it beeps")).await.unwrap();
+    let taken = world.take("dpu-a", "golden", &[]).await;
+    assert_eq!(code(taken), "reference.source");
 }
