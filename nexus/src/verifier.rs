@@ -357,3 +357,7 @@ pub(crate) fn sign_ear(
     jose::build(header.as_bytes(), &claims, |m| signer.sign(m))
         .map_err(|e| StoreFault::from(e).into())
 }
+
+#[cfg(test)]
+#[path = "verifier_tests.rs"]
+mod tests;
