@@ -342,11 +342,24 @@ async fn i4_a_rekey_proof_stored_up_before_a_demand_or_a_release_counts_for_noth
         }
     };
     done("quarantine_dpu", &world.acme.admin).await.unwrap();
+    world.pass(1);
+    let (second, of_second) = rekey(&world, &machine).await;
+    let amid = world.begin(&second, &of_second).await.unwrap();
+    let amid_evidence = world.first_evidence(&second, &amid);
+    world.pass(1);
     done("release_dpu", &world.root).await.unwrap();
     let late = world
         .complete(&reimaged, &secret, &challenge, stored_up)
         .await;
     assert_eq!(step(late), "evidence.stored_up");
+    let late = world
+        .complete(&second, &of_second, &amid, amid_evidence)
+        .await;
+    assert_eq!(
+        step(late),
+        "evidence.stored_up",
+        "asked for before the release"
+    );
     assert_eq!(world.show("dpu-a").await.attestation, "failed");
 
     let challenge = world.begin(&reimaged, &secret).await.unwrap();

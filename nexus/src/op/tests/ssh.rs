@@ -312,3 +312,25 @@ async fn i1_a_certificate_is_judged_on_every_host_and_a_bypass_lives_a_minute() 
         1
     );
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_host_is_not_taken_over_by_another_dpu() {
+    let (world, ..) = with_hosts().await;
+    let key = SigningKey::from_bytes(&[50; 32]);
+    let request = PairingRequest {
+        host_key: key.verifying_key().to_bytes(),
+        sshd_host_key: line(51),
+        trial_key: line(52),
+        logins: vec!["ubuntu".into()],
+    };
+    let sign = |m: &[u8]| Ok::<_, Infallible>(key.sign(m).to_bytes());
+    let request = sign_document(&request, &request.host_key, sign).unwrap();
+    let ask = HostPair {
+        dpu: "dpu-b".into(),
+        name: "host-a".into(),
+        principals: vec!["host-a.test".into()],
+        request: B64(request),
+    };
+    let ctx = world.ctx(&world.acme.admin, "pair_host", None);
+    assert_eq!(code(op::pair_host(ctx, ask).await), "name.taken");
+}
