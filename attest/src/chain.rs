@@ -116,6 +116,21 @@ impl Chain {
         &self.root_first
     }
 
+    /// What the last certificate says of itself at `now`: dates, critical extensions, usage. Who signed it is not asked, so
+    /// this is for a leaf that is pinned as it is, and for nothing else.
+    ///
+    /// # Errors
+    /// `chain.*`.
+    pub fn check_leaf(&self, usage: Usage, now: Timestamp) -> Result<(), Refusal> {
+        let Some((leaf, authorities)) = self.root_first.split_last() else {
+            return Err(Refusal::ChainTooShort { limit: 1 });
+        };
+        let index = authorities.len();
+        in_time(index, leaf, now)?;
+        understood(index, leaf, usage)?;
+        is_leaf(index, leaf, usage)
+    }
+
     /// Checks the whole chain at `now`: the pinned root, order and names, every signature, then what each certificate allows.
     ///
     /// # Errors

@@ -2,7 +2,13 @@
 
 use crate::properties::every_parser;
 use crate::world::{ASK, Device};
+use assay_attest::codec::spdm::Version;
+use assay_attest::codec::spdm::block::Block;
+use assay_attest::codec::spdm::measurements::Operation;
+use assay_attest::codec::spdm::slot::SlotChain;
+use assay_attest::digest::HashAlg;
 use assay_attest::evidence::envelope::{Envelope, write_collection};
+use assay_attest::evidence::spdm::SpdmEvidence;
 use assay_attest::reference::ReferenceValues;
 use assay_attest::time::Timestamp;
 use std::path::{Path, PathBuf};
@@ -33,8 +39,17 @@ fn the_seeds_are_current() {
     let claims = Envelope::parse(&evidence).unwrap().members.remove(0).value;
     let mut unordered = Envelope::parse(&evidence).unwrap().members;
     unordered.reverse();
+    let dice = crate::dice::Lab::new().boot(1, [10, 20]);
+    let spdm = |version| {
+        let operations = [Operation::Count, Operation::Index(2), Operation::Index(11)];
+        crate::spdm::measure(&dice, version, &[1; 32], &operations)
+    };
+    let record: Vec<u8> = crate::spdm::blocks()
+        .iter()
+        .flat_map(Block::write)
+        .collect();
     let huge = [vec![0x9b], u64::MAX.to_be_bytes().to_vec()].concat();
-    let seeds: [(&str, Vec<u8>); 14] = [
+    let seeds: [(&str, Vec<u8>); 20] = [
         ("envelope/cut", evidence[..evidence.len() / 2].to_vec()),
         ("envelope/good", evidence.clone()),
         ("cose/good", evidence),
@@ -45,6 +60,18 @@ fn the_seeds_are_current() {
         ("cbor/duplicate_key", hex("a20100180100")),
         ("cbor/huge_count", huge),
         ("reference/taken", reference.unwrap().to_bytes()),
+        ("spdm/v1_0", spdm(Version::V10)),
+        ("spdm/v1_2", spdm(Version::V12)),
+        ("spdm/v1_3", spdm(Version::V13)),
+        ("spdm/record", record),
+        (
+            "spdm/member",
+            SpdmEvidence::write(dice.certificates(), &spdm(Version::V11)),
+        ),
+        (
+            "spdm_chain/slot",
+            SlotChain::write(HashAlg::Sha384, dice.certificates()),
+        ),
         ("tpm/quote", parts.quote.clone()),
         ("tpm/ak", parts.ak.clone()),
         ("tpm/signature", parts.quote_signature.clone()),

@@ -3,9 +3,15 @@
 use crate::world::{ASK, Device, Pure};
 use assay_attest::codec::cbor::{self, Form, Value};
 use assay_attest::codec::cose::Sign1;
+use assay_attest::codec::spdm::algorithms::OpaqueFormat;
+use assay_attest::codec::spdm::block;
+use assay_attest::codec::spdm::opaque::Opaque;
+use assay_attest::codec::spdm::slot::SlotChain;
+use assay_attest::codec::spdm::transcript::Transcript;
 use assay_attest::codec::tpm::{Attest, Public, Signature};
 use assay_attest::digest::HashAlg;
 use assay_attest::evidence::envelope;
+use assay_attest::evidence::spdm::SpdmEvidence;
 use assay_attest::evidence::tpm::TpmEvidence;
 use assay_attest::hpke::{HpkeKey, Kem};
 use assay_attest::reference::{Component, Entry, Need, ReferenceValues, Root};
@@ -41,6 +47,14 @@ pub(crate) fn every_parser(bytes: &[u8]) {
     let _ = Signature::parse(bytes)
         .map(|signature| signature.raw_for(Device::new(1).request_key.key()));
     let _ = TpmEvidence::parse(bytes);
+    let _ = SpdmEvidence::parse(bytes);
+    let _ = Transcript::parse(bytes);
+    let _ = SlotChain::parse(bytes);
+    let _ = Opaque::parse(OpaqueFormat::General, bytes);
+    if let Ok(blocks) = block::record(bytes, None) {
+        let written: Vec<u8> = blocks.iter().flat_map(block::Block::write).collect();
+        assert_eq!(written, bytes);
+    }
     let _ = envelope::parse_claims(bytes);
     let _ = HpkeKey::parse(bytes);
     let _ = ReferenceValues::parse(bytes);

@@ -11,6 +11,7 @@ pub(crate) mod table;
 mod claimset;
 mod jws;
 mod keys;
+mod spdm;
 mod trust;
 
 // One file for each kind.
@@ -18,6 +19,9 @@ mod cmw;
 mod cose;
 mod ear;
 mod eat;
+mod spdm_chain;
+mod spdm_measurements;
+mod spdm_report;
 
 pub(crate) use artefact::Artefact;
 pub(crate) use kind::{Accepted, Claims, Kind, Opt, Rejection, With};

@@ -5,12 +5,19 @@ use super::cmw::Cmw;
 use super::cose::Cose;
 use super::ear::Ear;
 use super::eat::Eat;
+use super::spdm_chain::SpdmChain;
+use super::spdm_measurements::SpdmMeasurements;
+use super::spdm_report::SpdmReport;
 
 /// Every kind; the order decides what a file is taken for where several see themselves in it: the most specific first.
 pub(crate) const KINDS: &[&dyn Kind] = &[
+    &SpdmReport, // device evidence
+    &SpdmChain,
     &Cmw, // wrappers and tokens
-    &Ear, &Eat, // what is less specific stands last
+    &Ear,
+    &Eat, // what is less specific stands last
     &Cose,
+    &SpdmMeasurements,
 ];
 
 /// What collections of test vectors call a kind, and what it is called here.
@@ -22,6 +29,9 @@ pub(crate) const MANIFEST: &[(&str, &str)] = &[
     ("eat-cwt", "eat"),
     ("eat-jwt", "eat"),
     ("nitro-doc", "eat"),
+    ("spdm-certchain", "spdm-chain"),
+    ("spdm-measurement-record", "spdm-measurements"),
+    ("spdm-report", "spdm-report"),
 ];
 
 /// What is refused, or accepted, by a decision of ours where formats leave it open: the man page shows it.
@@ -53,6 +63,26 @@ pub(crate) const DECISIONS: &[(&str, &str)] = &[
     (
         "cose: the same certificate as root and as signer",
         "accepted: it vouches for itself alone, and must be within its dates",
+    ),
+    (
+        "spdm-chain: a leaf without BasicConstraints",
+        "accepted as a leaf, in every version: BlueField-3's is one; alone it is verified under nothing but --root or --root-from-chain",
+    ),
+    (
+        "spdm-chain: a root without KeyUsage",
+        "accepted where the root is pinned: DMTF's samples are such; on any other CA it is refused",
+    ),
+    (
+        "spdm-report: a firmware digest of zeros (Blackwell's second)",
+        "accepted: the place is not used, and matches nothing",
+    ),
+    (
+        "spdm-report: the hash of a signature before SPDM 1.2",
+        "that of the key's own curve; what the JSON says of algorithms decides nothing",
+    ),
+    (
+        "spdm-measurements: a device open for debug",
+        "accepted, with `device_mode.closed` false; appraisal refuses it",
     ),
 ];
 

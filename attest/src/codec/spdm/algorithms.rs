@@ -1,6 +1,7 @@
 //! What two sides agreed on: signature, hashes, format of opaque data (DSP0274, 10.6: ALGORITHMS).
 
 use alloc::format;
+use core::fmt;
 
 use crate::digest::HashAlg;
 use crate::key::{PublicKey, Scheme};
@@ -104,6 +105,20 @@ impl Asymmetric {
             (_, HashAlg::Sha512) => None,
             // EdDSA hashes inside: the transcript's hash is in the message (DSP0274 1.2, 15).
             (Self::Ed25519, _) => Some(Scheme::Ed25519),
+        }
+    }
+}
+
+impl fmt::Display for Asymmetric {
+    /// `ecdsa-p384`, `rsapss-3072`, `rsassa-2048`, `ed25519`.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::RsaSsa(bits) => write!(f, "rsassa-{bits}"),
+            Self::RsaPss(bits) => write!(f, "rsapss-{bits}"),
+            Self::P256 => f.write_str("ecdsa-p256"),
+            Self::P384 => f.write_str("ecdsa-p384"),
+            Self::P521 => f.write_str("ecdsa-p521"),
+            Self::Ed25519 => f.write_str("ed25519"),
         }
     }
 }

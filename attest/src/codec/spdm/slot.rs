@@ -29,6 +29,12 @@ pub struct SlotChain {
 }
 
 impl SlotChain {
+    /// Whether the bytes begin with their own length, as a slot's content does and no certificate.
+    #[must_use]
+    pub fn is_slot(bytes: &[u8]) -> bool {
+        slot(bytes).is_some()
+    }
+
     /// Parses a slot's content, or concatenated DER. A slot begins with its own length (in 1.4 four bytes, before that two and
     /// two reserved: the same bytes for all that fits here), which no certificate does.
     ///
