@@ -4,6 +4,7 @@
 #![forbid(unsafe_code)]
 
 pub mod armor;
+pub mod bundle;
 pub mod cedar;
 pub mod channel;
 pub mod checks;

@@ -110,6 +110,8 @@ macro_rules! for_each_route {
             release_dpu POST "/v1/dpus/{id}/release" for [super] does change on Device Reason => Dpu, "dpu.release";
             /// The last Attestation Result of a DPU, with every check.
             show_result GET "/v1/dpus/{id}/result" for [operator] does read on Device Empty => AttestationResultOut, "";
+            /// The last Attestation Result of a DPU with the Evidence and all else that it rests on, to be verified elsewhere.
+            show_evidence GET "/v1/dpus/{id}/evidence" for [admin] does read on Device Empty => EvidenceBundle, "";
             /// Push an SSH CA to the hosts behind a DPU.
             push POST "/v1/dpus/{id}/push" for [operator] does release on Device PushAsk => Pushed, "ssh_ca.push";
             /// Withdraw an SSH CA from the hosts behind a DPU. Never gated.

@@ -1,8 +1,9 @@
-//! The Attestation Result as EAR claims (draft-ietf-rats-ear), ready to be signed as a JWT.
+//! The Attestation Result as EAR claims (draft-ietf-rats-ear), ready to be signed as a JWT or as a CWT.
 //!
 //! Fields stand in one fixed order, whatever map type serde_json was built with; the bytes written are what is signed and
-//! stored.
+//! stored. Both say the same.
 
+use crate::codec::cbor::{self, Value};
 use crate::digest::hex;
 use crate::result::{AttestationResult, Check, Rested, Submodule};
 use crate::time::Timestamp;
@@ -16,6 +17,8 @@ use serde::ser::{SerializeMap as _, Serializer};
 pub const PROFILE: &str = "tag:ietf.org,2026:rats/ear#03";
 /// The JWT type header (RFC 9782).
 pub const MEDIA_TYPE: &str = "eat+jwt";
+/// The content type of a CWT's payload (RFC 9782).
+pub const CONTENT_TYPE: &str = "application/eat-ucs+cbor";
 
 /// What the Verifier adds to a result.
 #[derive(Clone, Copy, Debug)]
@@ -77,6 +80,113 @@ pub fn claims(result: &AttestationResult, head: &EarHead<'_>) -> Result<Vec<u8>,
         },
     };
     serde_json::to_vec(&ear).map_err(|_error| NotWritten)
+}
+
+/// Labels of the claims in CBOR (RFC 8392, RFC 9711, draft-ietf-rats-ear).
+mod label {
+    pub(super) const ISS: i64 = 1;
+    pub(super) const SUB: i64 = 2;
+    pub(super) const EXP: i64 = 4;
+    pub(super) const IAT: i64 = 6;
+    pub(super) const CTI: i64 = 7;
+    pub(super) const NONCE: i64 = 10;
+    pub(super) const PROFILE: i64 = 265;
+    pub(super) const SUBMODS: i64 = 266;
+    pub(super) const STATUS: i64 = 1000;
+    pub(super) const VECTOR: i64 = 1001;
+    pub(super) const POLICY_IDS: i64 = 1003;
+    pub(super) const VERIFIER_ID: i64 = 1004;
+}
+
+/// The claims as deterministic CBOR: the payload of a CWT. What is ours stands under `assay_result`, as in JSON, its digests as bytes.
+#[must_use]
+pub fn claims_cbor(result: &AttestationResult, head: &EarHead<'_>) -> Vec<u8> {
+    let text = |text: &str| Value::Text(text.to_string());
+    let int = |label: i64| Value::from(label);
+    let policy = result.policy();
+    let document = |rested: &Rested| {
+        named([
+            ("id", text(&rested.id)),
+            ("version", Value::from(rested.version)),
+            ("digest", Value::Bytes(rested.digest.to_vec())),
+        ])
+    };
+    let submods = result.submodules().iter().map(|submodule| {
+        let vector = submodule.vector.named().into_iter().enumerate();
+        let vector = vector
+            .filter(|(_, (_, value))| *value != 0)
+            .map(|(at, (_, value))| {
+                (
+                    Value::from(u64::try_from(at).unwrap_or(0)),
+                    Value::from(value),
+                )
+            });
+        let appraisal = Value::Map(alloc::vec![
+            (
+                int(label::STATUS),
+                Value::from(submodule.vector.tier().value())
+            ),
+            (int(label::VECTOR), Value::Map(vector.collect())),
+            (
+                int(label::POLICY_IDS),
+                Value::Array(alloc::vec![text(&policy.id)])
+            ),
+        ]);
+        (text(submodule.name), appraisal)
+    });
+    let checks = result.checks().iter().map(|check| {
+        let mut entries = alloc::vec![
+            ("code", text(check.code)),
+            ("expected", text(&check.expected)),
+            ("seen", text(&check.seen)),
+            ("outcome", text(check.outcome.as_str())),
+        ];
+        if let Some(component) = check.component {
+            entries.push(("component", text(&component.to_string())));
+        }
+        named(entries)
+    });
+    let ours = named([
+        ("verdict", text(result.verdict().as_str())),
+        ("root", text(result.root().as_str())),
+        ("key", text(result.key().as_str())),
+        ("runtime", text(result.runtime().as_str())),
+        ("evidence", Value::Bytes(result.evidence_digest().to_vec())),
+        (
+            "reference_values",
+            result.reference().map_or(Value::Null, document),
+        ),
+        ("policy", document(policy)),
+        ("checks", Value::Array(checks.collect())),
+    ]);
+    let verifier = Value::Map(alloc::vec![
+        (int(0), text(head.developer)),
+        (int(1), text(head.build)),
+    ]);
+    cbor::encode(Value::Map(alloc::vec![
+        (int(label::ISS), text(head.issuer)),
+        (int(label::SUB), text(head.subject)),
+        (int(label::EXP), Value::from(head.fresh_until.as_secs())),
+        (int(label::IAT), Value::from(head.issued.as_secs())),
+        (
+            int(label::CTI),
+            Value::Bytes(head.result_id.as_bytes().to_vec())
+        ),
+        (int(label::NONCE), Value::Bytes(head.nonce.to_vec())),
+        (int(label::PROFILE), text(PROFILE)),
+        (int(label::SUBMODS), Value::Map(submods.collect())),
+        (int(label::VERIFIER_ID), verifier),
+        (text("assay_result"), ours),
+    ]))
+}
+
+fn named(entries: impl IntoIterator<Item = (&'static str, Value)>) -> Value {
+    let entries = entries.into_iter();
+    Value::Map(
+        entries
+            .map(|(name, value)| (Value::Text(name.to_string()), value))
+            .collect(),
+    )
 }
 
 #[derive(Serialize)]

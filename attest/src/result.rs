@@ -136,6 +136,17 @@ impl Tier {
         }
     }
 
+    /// Its number: the least value of its range (draft-ietf-rats-ear, 3.2).
+    #[must_use]
+    pub const fn value(self) -> i8 {
+        match self {
+            Self::None => 0,
+            Self::Affirming => 2,
+            Self::Warning => 32,
+            Self::Contraindicated => 96,
+        }
+    }
+
     /// The tier of a claim's value (AR4SI, 2.3.2).
     #[must_use]
     pub const fn of(value: i8) -> Self {

@@ -139,13 +139,13 @@ pub(crate) fn record(
     let signer = signing_key::ensure(c, "", RESULT_KEY, KeyAlgorithm::Ed25519)?
         .signer(c.keys().at_rest())
         .map_err(StoreFault::from)?;
-    let ear = ear(app, result, &signer, &id, row, proof, now, until)?;
+    let signed = ear(app, result, &signer, &id, row, proof, now, until)?;
     store(
         c,
         row,
         proof,
         &id,
-        &ear,
+        &signed,
         now,
         until,
         before != row.attestation,
@@ -170,7 +170,7 @@ pub(crate) fn record(
         reasons: row.reasons.to_vec(),
         next_proof_in: next_proof_in(app, now, until, good),
         time: Time(now),
-        ear,
+        ear: signed.jwt,
     })
 }
 
@@ -239,7 +239,7 @@ fn ear(
     proof: &Proof,
     now: Timestamp,
     until: Timestamp,
-) -> Result<String, Problem> {
+) -> Result<verifier::SignedEar, Problem> {
     let issuer = Base64UrlUnpadded::encode_string(&app.nexus_id);
     let head = EarHead {
         issuer: &issuer,
@@ -261,7 +261,7 @@ fn store(
     row: &Device,
     proof: &Proof,
     id: &ResultId,
-    ear: &str,
+    ear: &verifier::SignedEar,
     now: Timestamp,
     until: Timestamp,
     keep: bool,
@@ -281,7 +281,8 @@ fn store(
         reference_id: proof.judged.reference.clone(),
         reference_digest: result.reference().map(|r| B64(r.digest.to_vec())),
         policy_digest: B64(result.policy().digest.to_vec()),
-        ear: ear.to_owned(),
+        ear: ear.jwt.clone(),
+        ear_cwt: Some(B64(ear.cwt.clone())),
     };
     let body =
         serde_json::to_vec(&out).map_err(|_| Problem::from(Fault::Internal).step("result.json"))?;

@@ -8,6 +8,7 @@ use assay_api::jose::{self, Jwk};
 use assay_attest::appraise::{Appraisal, Previous, Reference as Values, appraise};
 use assay_attest::chain::{Anchor, AnchorKind, Chain, Order, TrustAnchors, Usage};
 use assay_attest::claims::TpmClock;
+use assay_attest::codec::cose;
 use assay_attest::digest::HashAlg;
 use assay_attest::ear::{self, EarHead};
 use assay_attest::expected::{
@@ -338,24 +339,44 @@ pub(crate) fn indices(words: &Words) -> Vec<u8> {
     words.iter().filter_map(|word| word.parse().ok()).collect()
 }
 
-/// The result as a signed JWT (EAR), by the key that signs results.
+/// A result as it is handed out: both forms say the same, by the same key.
+#[derive(Clone, Debug)]
+pub(crate) struct SignedEar {
+    /// EAR as JWT.
+    pub(crate) jwt: String,
+    /// EAR as CWT: COSE_Sign1.
+    pub(crate) cwt: Vec<u8>,
+}
+
+/// The result signed (EAR), by the key that signs results.
 pub(crate) fn sign_ear(
     result: &AttestationResult,
     head: &EarHead<'_>,
     signer: &dyn Signer,
-) -> Result<String, Problem> {
+) -> Result<SignedEar, Problem> {
     let PublicKey::Ed25519(public) = signer.public() else {
         return Err(Problem::from(Fault::Internal).step("result.key"));
     };
     let kid = Jwk::ed25519(*public).thumbprint();
+    let protected = cose::Protected {
+        key: signer.public(),
+        key_id: kid.as_bytes(),
+        content_type: ear::CONTENT_TYPE,
+    };
+    let payload = ear::claims_cbor(result, head);
+    let cwt = cose::build(&protected, payload, b"", |m| signer.sign(m).map(Vec::from)).map_err(|e| match e {
+        cose::BuildError::Signer(e) => StoreFault::from(e).into(),
+        cose::BuildError::Refused(_) => Problem::from(Fault::Internal).step("result.cbor"),
+    })?;
     let header = format!(
         r#"{{"alg":"EdDSA","kid":"{kid}","typ":"{}"}}"#,
         ear::MEDIA_TYPE
     );
     let claims = ear::claims(result, head)
         .map_err(|_| Problem::from(Fault::Internal).step("result.json"))?;
-    jose::build(header.as_bytes(), &claims, |m| signer.sign(m))
-        .map_err(|e| StoreFault::from(e).into())
+    let jwt = jose::build(header.as_bytes(), &claims, |m| signer.sign(m))
+        .map_err(|e| Problem::from(StoreFault::from(e)))?;
+    Ok(SignedEar { jwt, cwt })
 }
 
 #[cfg(test)]

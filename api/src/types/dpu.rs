@@ -190,6 +190,40 @@ pub struct Verdict {
     pub ear: String,
 }
 
+/// An Attestation Result with all that it rests on: to be verified again by anybody who has the nexus's result key. See
+/// [`crate::bundle`].
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
+pub struct EvidenceBundle {
+    /// `assay/bundle/1`.
+    pub format: String,
+    /// The result.
+    pub result: AttestationResultOut,
+    /// The Evidence, as it came.
+    pub evidence: B64,
+    /// The nexus id that the session covers.
+    pub nexus_id: B64,
+    /// Whom the session names: the device, at enrolment the claim.
+    pub subject: String,
+    /// `attest` or `enrol`.
+    pub purpose: String,
+    /// The nonce that was answered, spent.
+    pub nonce: B64,
+    /// The request key: 32 bytes of Ed25519, or 65 of an uncompressed point of P-256.
+    pub request_key: B64,
+    /// The activation secret of an enrolment with a TPM, spent; else empty.
+    #[serde(default)]
+    pub activation: B64,
+    /// The pinned AK's name, where the device has a TPM.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ak_name: Option<B64>,
+    /// SHA-256 of the pinned DICE key, where the device has one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub dice_key: Option<B64>,
+    /// The Reference Values that judged it, in canonical form.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reference_values: Option<B64>,
+}
+
 /// One check of an appraisal.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct CheckOut {
@@ -234,6 +268,9 @@ pub struct AttestationResultOut {
     pub policy_digest: B64,
     /// The signed result (EAR as JWT).
     pub ear: String,
+    /// The same as CWT (COSE_Sign1).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ear_cwt: Option<B64>,
 }
 
 /// A DPU.

@@ -59,10 +59,31 @@ pub(crate) fn every_parser(bytes: &[u8]) {
     let _ = HpkeKey::parse(bytes);
     let _ = ReferenceValues::parse(bytes);
     crate::corim::read(bytes);
+    of_others(bytes);
     crate::bytes::read(bytes);
     crate::logs::read(bytes);
     if let Ok(evidence) = Evidence::parse(bytes) {
         let _ = evidence.verify(&Device::new(1).expected(ASK), &Pure);
+    }
+}
+
+/// Wrappers, notation and messages of others.
+fn of_others(bytes: &[u8]) {
+    use assay_attest::codec::{cmw::Cmw, cose_sign::Message, edn};
+    let _ = Cmw::from_cbor(bytes);
+    if let Ok(text) = std::str::from_utf8(bytes) {
+        let _ = Cmw::from_json(text);
+        let _ = edn::to_cbor(text);
+    }
+    if let Ok(message) = Message::parse(bytes) {
+        for signature in message.signatures() {
+            let key = Device::new(1).request_key.key().clone();
+            assert!(
+                message
+                    .verify(signature, &key, b"other", None, &Pure)
+                    .is_err()
+            );
+        }
     }
 }
 

@@ -1,5 +1,8 @@
 //! DPUs.
 
+use std::path::PathBuf;
+
+use assay_api::jose::Jwk;
 use assay_api::routes::call;
 use assay_api::types::*;
 use clap::Subcommand;
@@ -9,6 +12,7 @@ use super::{claim, demand};
 use crate::app::Cx;
 use crate::clock;
 use crate::fault::Fault;
+use crate::files::{self, Mode};
 use crate::out::{Card, Row, ago, until};
 use crate::session::Session;
 
@@ -37,10 +41,20 @@ pub(crate) enum Command {
     /// Release a DPU from quarantine (super:admin); it must then prove itself anew.
     Release(Verb),
     /// Show the last Attestation Result, with every check.
-    Result {
-        /// Name or id.
-        dpu: String,
-    },
+    Result(ResultArgs),
+}
+
+/// Whose result, and where to.
+#[derive(Debug, clap::Args)]
+pub(crate) struct ResultArgs {
+    /// Name or id.
+    dpu: String,
+    /// Write it with the Evidence and all else that it rests on, for `assay evidence verify --kind bundle`.
+    #[arg(long, value_name = "FILE")]
+    bundle: Option<PathBuf>,
+    /// Write the key that signs the results of this nexus, as JWK.
+    #[arg(long, value_name = "FILE")]
+    key_out: Option<PathBuf>,
 }
 
 /// A DPU and why.
@@ -215,10 +229,33 @@ pub(super) async fn run(cx: &Cx, command: Command) -> Result<(), Fault> {
                 &dpu,
             )
         }
-        Command::Result { dpu } => cx.out.card(
-            &session
-                .call::<call::show_result>(Some(&dpu), &Empty {})
-                .await?,
-        ),
+        Command::Result(args) => result(cx, &session, &args).await,
     }
+}
+
+async fn result(cx: &Cx, session: &Session, args: &ResultArgs) -> Result<(), Fault> {
+    let dpu = Some(args.dpu.as_str());
+    if let Some(path) = &args.key_out {
+        let trust = session.call::<call::trust>(None, &Empty {}).await?;
+        let key = <[u8; 32]>::try_from(trust.result_key.0.as_slice())
+            .map_err(|_| Fault::new("result.key", "the nexus gives no key that signs results"))?;
+        let jwk = serde_json::to_string(&Jwk::ed25519(key))
+            .map_err(|e| Fault::new("output", format!("the key can't be written: {e}")))?;
+        files::replace(path, format!("{jwk}\n").as_bytes(), Mode::Public)?;
+        cx.out.note(&format!("the key is in {}", path.display()));
+    }
+    let Some(path) = &args.bundle else {
+        return cx
+            .out
+            .card(&session.call::<call::show_result>(dpu, &Empty {}).await?);
+    };
+    let bundle = session.call::<call::show_evidence>(dpu, &Empty {}).await?;
+    let text = serde_json::to_string(&bundle)
+        .map_err(|e| Fault::new("output", format!("the bundle can't be written: {e}")))?;
+    files::replace(path, format!("{text}\n").as_bytes(), Mode::Private)?;
+    cx.out.note(&format!(
+        "the bundle is in {}: `assay evidence verify --kind bundle` verifies it",
+        path.display()
+    ));
+    cx.out.card(&bundle.result)
 }

@@ -54,7 +54,7 @@ rows! {
     "dpu decommission" [decommission_dpu] "assay dpu decommission bf3-a --reason 'card replaced' --yes";
     "dpu quarantine" [quarantine_dpu] "assay dpu quarantine bf3-a --reason 'strange traffic' --yes";
     "dpu release" [release_dpu] "assay dpu release bf3-a --reason 'was a cabling test'";
-    "dpu result" [show_result] "assay dpu result bf3-a -o json";
+    "dpu result" [show_result show_evidence trust] "assay dpu result bf3-a -o json\n  assay dpu result bf3-a --bundle bf3-a.bundle --key-out nexus.jwk";
     "status" [show_dpu show_result show_host] "assay status bf3-a";
     "host pair" [pair_host] "assay host pair --dpu bf3-a --name gpu-a --principal gpu-a.example --out gpu-a.pairing gpu-a.request";
     "host list" [list_hosts] "assay host list";

@@ -1,8 +1,8 @@
 //! JSON Web Signatures in compact form (RFC 7515), as tokens carry them. The key comes from the caller and decides the algorithm; keys and
 //! addresses of keys in the header are a refusal, for whoever heeds them lets the message choose who signed it.
 
+use assay_api::jose;
 use assay_attest::key::{CheckSignature, PublicKey, Scheme};
-use base64ct::{Base64UrlUnpadded, Encoding as _};
 use serde::de::{Deserialize, Deserializer, Error as _, MapAccess, SeqAccess, Visitor};
 use serde_json::{Map, Value};
 
@@ -39,8 +39,7 @@ impl Token {
             return Err(malformed("it has not three parts"));
         };
         let bytes = |part: &str| {
-            Base64UrlUnpadded::decode_vec(part)
-                .map_err(|_| malformed("a part is not base64url without padding"))
+            jose::decode(part).map_err(|_| malformed("a part is not base64url without padding"))
         };
         Ok(Self {
             header: json_object(&bytes(header)?)?,
@@ -222,7 +221,7 @@ mod tests {
     use assay_checks::AwsLc;
 
     fn token(header: &str, claims: &str) -> String {
-        let part = |text: &str| Base64UrlUnpadded::encode_string(text.as_bytes());
+        let part = |text: &str| jose::encode(text.as_bytes());
         format!("{}.{}.", part(header), part(claims))
     }
 

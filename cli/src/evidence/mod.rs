@@ -15,6 +15,7 @@ mod spdm;
 mod trust;
 
 // One file for each kind.
+mod bundle;
 mod cmw;
 mod cose;
 mod ear;
@@ -22,6 +23,9 @@ mod eat;
 mod spdm_chain;
 mod spdm_measurements;
 mod spdm_report;
+
+#[cfg(test)]
+mod tests;
 
 pub(crate) use artefact::Artefact;
 pub(crate) use kind::{Accepted, Claims, Kind, Opt, Rejection, With};

@@ -1,6 +1,7 @@
 //! THE table of kinds. To add one: a file beside this one, a row here, a row in [`MANIFEST`] where a manifest's kind maps to it.
 
 use super::Kind;
+use super::bundle::Bundle;
 use super::cmw::Cmw;
 use super::cose::Cose;
 use super::ear::Ear;
@@ -11,13 +12,14 @@ use super::spdm_report::SpdmReport;
 
 /// Every kind; the order decides what a file is taken for where several see themselves in it: the most specific first.
 pub(crate) const KINDS: &[&dyn Kind] = &[
-    &SpdmReport, // device evidence
-    &SpdmChain,
-    &Cmw, // wrappers and tokens
-    &Ear,
-    &Eat, // what is less specific stands last
-    &Cose,
-    &SpdmMeasurements,
+    &SpdmReport,       // device evidence
+    &SpdmChain,        // device evidence
+    &Bundle,           // of a nexus
+    &Cmw,              // wrappers
+    &Ear,              // tokens
+    &Eat,              // tokens
+    &Cose,             // any signature
+    &SpdmMeasurements, // the least specific
 ];
 
 /// What collections of test vectors call a kind, and what it is called here.

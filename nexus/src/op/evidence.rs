@@ -79,6 +79,69 @@ pub(crate) async fn show_result(
     .await
 }
 
+pub(crate) async fn show_evidence(ctx: Ctx, _: Empty) -> Result<Shown<EvidenceBundle>, Problem> {
+    ctx.read(Target::Route, |rows, act| {
+        let row = dpus::named(rows, &act.target)?;
+        let none = || Problem::from(Fault::NotFound { what: "result" });
+        let id = row.result.clone().ok_or_else(none)?;
+        let result = verdict::result(rows, &id)?.ok_or_else(none)?;
+        let kept = stored(rows, &id)?.ok_or_else(none)?;
+        let reference = result
+            .reference_id
+            .as_ref()
+            .map(|id| rows.get::<crate::store::references::Reference>(id))
+            .transpose()?
+            .flatten();
+        Ok(EvidenceBundle {
+            format: assay_api::bundle::FORMAT.into(),
+            result,
+            evidence: B64(kept.bytes),
+            nexus_id: B64(act.ctx.app.nexus_id.to_vec()),
+            subject: kept.subject,
+            purpose: kept.purpose,
+            nonce: B64(kept.nonce.to_vec()),
+            request_key: B64(kept.request),
+            activation: B64(kept.activation),
+            ak_name: row.ak_name.as_deref().map(|name| B64(name.to_vec())),
+            dice_key: row.dice.map(|key| B64(key.to_vec())),
+            reference_values: reference.map(|set| B64(set.body.to_vec())),
+        })
+    })
+    .await
+}
+
+/// Evidence as it is kept: the bytes, and what they were verified against.
+struct Stored {
+    bytes: Vec<u8>,
+    purpose: String,
+    subject: String,
+    nonce: [u8; 32],
+    request: Vec<u8>,
+    activation: Vec<u8>,
+}
+
+fn stored(
+    rows: &impl Rows,
+    result: &assay_api::id::ResultId,
+) -> Result<Option<Stored>, crate::store::StoreFault> {
+    use rusqlite::OptionalExtension as _;
+    let sql = "SELECT bytes, purpose, subject, nonce, request, activation FROM evidence WHERE result = ?1";
+    let found = rows
+        .sql()
+        .prepare_cached(sql)?
+        .query_row([result.as_str()], |r| {
+            Ok(Stored {
+                bytes: r.get(0)?,
+                purpose: r.get(1)?,
+                subject: r.get(2)?,
+                nonce: r.get(3)?,
+                request: r.get(4)?,
+                activation: r.get(5)?,
+            })
+        });
+    Ok(found.optional()?)
+}
+
 /// Runs what takes milliseconds beside the threads that serve requests.
 pub(super) async fn off_thread<T, F>(ctx: &Ctx, work: F) -> Result<Result<T, Problem>, Problem>
 where
@@ -321,7 +384,6 @@ pub(super) fn kept(
     now: Timestamp,
 ) -> Result<assay_attest::verify::Evidence<assay_attest::verify::Verified>, Problem> {
     use assay_api::jose::Jwk;
-    use rusqlite::OptionalExtension as _;
     let none = || {
         Problem::from(Fault::NoSource {
             why: "it has not proved itself yet",
@@ -330,15 +392,14 @@ pub(super) fn kept(
     let (Some(result), Some(digest)) = (&row.result, &row.evidence) else {
         return Err(none());
     };
-    type Kept = (Vec<u8>, String, String, [u8; 32], Vec<u8>, Vec<u8>);
-    let kept: Option<Kept> = rows
-        .sql()
-        .prepare_cached("SELECT bytes, purpose, subject, nonce, request, activation FROM evidence WHERE result = ?1")
-        .map_err(crate::store::StoreFault::from)?
-        .query_row([result.as_str()], |r| Ok((r.get(0)?, r.get(1)?, r.get(2)?, r.get(3)?, r.get(4)?, r.get(5)?)))
-        .optional()
-        .map_err(crate::store::StoreFault::from)?;
-    let (bytes, purpose, subject, nonce, request, activation) = kept.ok_or_else(none)?;
+    let Stored {
+        bytes,
+        purpose,
+        subject,
+        nonce,
+        request,
+        activation,
+    } = stored(rows, result)?.ok_or_else(none)?;
     let purpose = [Purpose::Enrol, Purpose::Attest]
         .into_iter()
         .find(|p| p.as_str() == purpose);

@@ -37,7 +37,7 @@ pub(crate) use dpus::{
     release_dpu, show_demand, show_dpu, wake,
 };
 pub(crate) use enrolment::begin_enrolment;
-pub(crate) use evidence::{new_nonce, show_result, submit_evidence};
+pub(crate) use evidence::{new_nonce, show_evidence, show_result, submit_evidence};
 pub(crate) use first_proof::complete_enrolment;
 pub(crate) use grants::{create_grant, list_grants, revoke_grant};
 pub(crate) use hosts::{

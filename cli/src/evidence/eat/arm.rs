@@ -411,3 +411,47 @@ fn is_digest(value: &Cbor) -> bool {
 fn unsigned_of(value: &Cbor) -> Option<u64> {
     u64::try_from(i128::from(value.as_integer()?)).ok()
 }
+
+#[cfg(test)]
+mod tests {
+    use assay_checks::AwsLc;
+
+    use super::super::super::encoding;
+    use super::*;
+
+    /// Whose key signs the platform token is not known; that the platform vouches for the realm's key, and this for the claims, can be seen.
+    #[test]
+    fn the_realm_of_a_real_token_is_bound_to_its_platform() {
+        let beside = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../../shared/vectors");
+        let all = std::env::var_os("ASSAY_VECTORS").map_or(beside, std::path::PathBuf::from);
+        let Ok(report) = std::fs::read(all.join("eat-composite/ratsd-ex-basic-arm-cca.json"))
+        else {
+            return;
+        };
+        let report: serde_json::Value = serde_json::from_slice(&report).unwrap();
+        let bytes = encoding::from_base64(report["outblob"].as_str().unwrap()).unwrap();
+        let mut pair = Pair::read(&bytes).unwrap().unwrap();
+        check(&pair.platform, Profile::Platform).unwrap();
+        check(&pair.realm, Profile::Realm).unwrap();
+        let with = With {
+            chain: None,
+            roots: Vec::new(),
+            key: None,
+            nonce: None,
+            at: assay_attest::time::Timestamp::from_secs(1_700_000_000),
+            pcrs: None,
+            signature: None,
+            references: Vec::new(),
+            root_from_chain: false,
+            check: &AwsLc,
+        };
+        let Wrap::Cwt(realm) = &pair.realm.wrap else {
+            panic!("the realm token is not signed");
+        };
+        let realm = realm.clone();
+        pair.bound(&realm, &with).unwrap();
+        // Another platform does not vouch for it.
+        pair.platform.cbor = Some(Cbor::Map(vec![(Cbor::from(10), Cbor::Bytes(vec![0; 32]))]));
+        assert_eq!(pair.bound(&realm, &with).unwrap_err().code, "eat.realm_key");
+    }
+}

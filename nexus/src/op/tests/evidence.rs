@@ -1,6 +1,7 @@
 //! Proofs: one nonce, one verdict, nobody else's.
 
 use assay_api::types::*;
+use assay_attest::time::Timestamp;
 
 use super::world::*;
 use crate::op;
@@ -322,6 +323,83 @@ async fn i12_an_edited_device_row_or_kept_evidence_is_not_used() {
     assert_eq!(code(world.nonce(&machine).await), "store.row_forged");
     let ctx = world.ctx(&world.acme.admin, "show_dpu", Some(machine.id().as_str()));
     assert_eq!(code(op::show_dpu(ctx, Empty {}).await), "store.row_forged");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_bundle_is_verified_by_anybody_and_a_bent_one_by_nobody() {
+    use assay_api::bundle::verify;
+    use assay_api::jose::Jwk;
+    let world = World::new().await;
+    let mut machine = world.good("dpu-a", 1).await;
+    world.pass(1);
+    let good = world.prove(&machine).await.unwrap();
+    let show = async || {
+        let ctx = world.ctx(&world.acme.admin, "show_evidence", Some("dpu-a"));
+        op::show_evidence(ctx, Empty {}).await.unwrap().into_inner()
+    };
+    let key = world
+        .app
+        .store
+        .read_now(|r| crate::store::signing_key::active(r, "", crate::verifier::RESULT_KEY))
+        .map_err(|e: crate::store::StoreFault| e)
+        .unwrap()
+        .unwrap();
+    let jwk = Jwk::ed25519(key.public.as_slice().try_into().unwrap());
+    let checks = &world.app.checks;
+    let bundle = show().await;
+    assert_eq!(bundle.result.id, good.result_id);
+    let claims = verify(&bundle, &jwk, None, checks).unwrap();
+    assert_eq!(claims["assay_result"]["verdict"], "verified");
+
+    // The CWT says the same under the same key.
+    let cwt = bundle.result.ear_cwt.clone().unwrap();
+    let cwt = assay_attest::codec::cose::Sign1::parse(&cwt.0).unwrap();
+    let payload = cwt.verify(jwk.public_key(), b"", checks).unwrap();
+    assert!(payload.windows(8).any(|w| w == b"verified"));
+
+    let bent = |bend: &dyn Fn(&mut EvidenceBundle)| {
+        let mut bundle = bundle.clone();
+        bend(&mut bundle);
+        verify(&bundle, &jwk, None, checks).unwrap_err().code()
+    };
+    assert_eq!(bent(&|b| b.format.push('1')), "bundle.format");
+    assert_eq!(bent(&|b| b.evidence.0[40] ^= 1), "bundle.differs");
+    assert_eq!(bent(&|b| b.nonce.0[0] ^= 1), "bundle.differs");
+    assert_eq!(bent(&|b| b.nexus_id.0[0] ^= 1), "bundle.differs");
+    assert_eq!(
+        bent(&|b| b.result.verdict = "failed".into()),
+        "bundle.differs"
+    );
+    assert_eq!(
+        bent(&|b| b.result.appraised_at = Time(Timestamp::MAX)),
+        "bundle.differs"
+    );
+    assert_eq!(bent(&|b| b.reference_values = None), "bundle.differs");
+    assert_eq!(bent(&|b| b.purpose = "enrol".into()), "evidence.session");
+    assert_eq!(bent(&|b| b.subject.push('x')), "evidence.session");
+    assert_eq!(bent(&|b| b.request_key.0[3] ^= 1), "envelope.key");
+    assert_eq!(bent(&|b| b.ak_name = None), "tpm.unexpected");
+    assert_eq!(bent(&|b| b.result.ear.truncate(40)), "bundle.result");
+    let other = Jwk::ed25519([7; 32]);
+    assert_eq!(
+        verify(&bundle, &other, None, checks).unwrap_err().code(),
+        "bundle.result"
+    );
+
+    // A failed verdict holds, too: the bundle proves what was wrong.
+    machine.extend(4);
+    world.pass(1);
+    assert_eq!(world.prove(&machine).await.unwrap().verdict, "failed");
+    let failed = show().await;
+    let claims = verify(&failed, &jwk, None, checks).unwrap();
+    assert_eq!(claims["assay_result"]["verdict"], "failed");
+    // Neither proof can be passed off as the other's.
+    let mut mixed = failed.clone();
+    mixed.result = bundle.result.clone();
+    assert_eq!(
+        verify(&mixed, &jwk, None, checks).unwrap_err().code(),
+        "bundle.differs"
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]
