@@ -226,6 +226,7 @@ fn evidence(
         request_key: &request_key,
         tpm,
         dice,
+        ima: None,
         required: &required,
         now: bundle.result.appraised_at.0,
     };

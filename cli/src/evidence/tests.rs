@@ -99,7 +99,7 @@ fn nothing_but_the_nitro_document_itself_holds() {
     nothing_else_holds("eat", &document.binary(), &at("2023-09-18T15:03:30Z"), 150);
     // The leaf lives three hours: neither before nor after.
     assert_eq!(
-        code("eat", document.raw(), &at("2023-09-18T15:00:00Z")),
+        code("eat", document.raw(), &at("2023-09-18T12:00:00Z")),
         "chain.not_yet_valid"
     );
     assert_eq!(
