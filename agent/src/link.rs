@@ -60,7 +60,7 @@ pub fn client(
     let jwk = match roots.request_key().key() {
         PublicKey::Ed25519(public) => Jwk::ed25519(*public),
         PublicKey::P256(point) => Jwk::p256(point).map_err(key)?,
-        PublicKey::P384(_) | PublicKey::Rsa { .. } => {
+        PublicKey::P384(_) | PublicKey::P521(_) | PublicKey::Rsa { .. } => {
             return Err(CallError::Setup(
                 "the request key is of no usable kind".into(),
             ));

@@ -310,7 +310,7 @@ fn check_modes(claims: &Claims, checks: &mut Vec<Check>) {
 }
 
 /// OperationalFlags of DiceTcbInfo that say a layer is open (TCG DICE Attestation Architecture, 6.1.1).
-const OPEN_FLAGS: [(u32, &str); 4] = [
+pub const OPEN_FLAGS: [(u32, &str); 4] = [
     (0, "notConfigured"),
     (1, "notSecure"),
     (2, "recovery"),

@@ -1,8 +1,8 @@
 //! Certificate chains to pinned roots (RFC 5280, 6, and all of it that DICE and EK chains use).
 //!
 //! No path is searched for: the chain comes in exact order, and every link is checked. What is left out on purpose:
-//! policy processing and name constraints (a critical one is refused), revocation lists (the Verifier's deny-list is by
-//! device), fetching anything.
+//! policy processing and name constraints (a critical one is refused), fetching anything. Revocation is judged on what was
+//! verified here: [`crate::revocation`].
 
 use alloc::string::ToString as _;
 use alloc::vec::Vec;
@@ -10,17 +10,19 @@ use core::fmt;
 use der::asn1::ObjectIdentifier;
 
 pub use self::anchor::{Anchor, AnchorKind, TrustAnchors};
+use crate::codec::open_dice;
 use crate::codec::spdm::slot::SPDM_EXTENSION;
 use crate::codec::x509::{self, Certificate, KeyUsage};
-use crate::key::{CheckSignature, PublicKey, Scheme};
+use crate::key::{CheckSignature, PublicKey};
 use crate::limits;
 use crate::refusal::Refusal;
 use crate::time::Timestamp;
 
 mod anchor;
 
-/// tcg-kp-EKCertificate (TCG EK Credential Profile 2.5, 3.2).
+/// tcg-kp-EKCertificate and tcg-kp-AIKCertificate (TCG EK Credential Profile 2.5, 3.2).
 const KP_EK_CERTIFICATE: ObjectIdentifier = ObjectIdentifier::new_unwrap("2.23.133.8.1");
+const KP_AK_CERTIFICATE: ObjectIdentifier = ObjectIdentifier::new_unwrap("2.23.133.8.3");
 /// anyExtendedKeyUsage (RFC 5280, 4.2.1.12).
 const KP_ANY: ObjectIdentifier = ObjectIdentifier::new_unwrap("2.5.29.37.0");
 /// id-DMTF-eku-responder-auth and -requester-auth (DSP0274, 10.9.1).
@@ -35,13 +37,14 @@ const CRITICAL: [ObjectIdentifier; 5] = [
     x509::CERTIFICATE_POLICIES,
     x509::SUBJECT_ALT_NAME,
 ];
-/// The same for DICE and SPDM: TcbInfo and RIoT, NVIDIA's child arc, UEID, MultiTcbInfo, SPDM's own.
-const CRITICAL_DICE: [ObjectIdentifier; 5] = [
+/// The same for DICE and SPDM: TcbInfo and RIoT, NVIDIA's child arc, UEID, MultiTcbInfo, SPDM's own, the Open Profile's inputs.
+const CRITICAL_DICE: [ObjectIdentifier; 6] = [
     ObjectIdentifier::new_unwrap("2.23.133.5.4.1"),
     ObjectIdentifier::new_unwrap("2.23.133.5.4.1.1"),
     ObjectIdentifier::new_unwrap("2.23.133.5.4.4"),
     ObjectIdentifier::new_unwrap("2.23.133.5.4.5"),
     SPDM_EXTENSION,
+    open_dice::INPUTS,
 ];
 
 /// How the caller says that its certificates are ordered. Never guessed.
@@ -65,6 +68,13 @@ pub enum Usage {
     EndorsementKey,
     /// A signer of files (reference values): the leaf signs; the root may be left out (RFC 9360, 2).
     Signer,
+    /// DICE layers as far as a file has them: the last may be a CA that hands on, and the root may be left out. An identity,
+    /// never a proof.
+    Layers,
+    /// TPM attestation key: the leaf signs and receives no secrets (GCE certifies its AKs under the CA of its EKs).
+    AttestationKey,
+    /// A CA of endorsement keys.
+    EndorsementAuthority,
 }
 
 /// Certificates in order, parsed and not yet trusted.
@@ -229,8 +239,9 @@ fn each_key_once(certificates: &[Certificate]) -> Result<(), Refusal> {
     Ok(())
 }
 
-/// The anchor above or at the first certificate. The anchor's own certificate must be self-issued: a cross-signed one is
-/// signed by somebody nobody pinned, so nothing in it could be believed.
+/// The anchor above or at the first certificate. The anchor's own certificate must be self-issued, or the very one that was
+/// pinned: another one of its key, cross-signed by somebody nobody pinned, could say anything. A DICE proof's chain has its root,
+/// from which its device layer is counted.
 fn find_anchor<'a>(
     certificates: &[Certificate],
     anchors: &'a TrustAnchors,
@@ -242,7 +253,11 @@ fn find_anchor<'a>(
     };
     if let Some(anchor) = anchors.iter().find(|anchor| anchor.is(Some(first))) {
         if !first.is_self_issued() {
-            return Err(Refusal::ChainNoAnchor);
+            return if usage != Usage::Dice && anchor.pins(first) {
+                Ok(anchor)
+            } else {
+                Err(Refusal::ChainNoAnchor)
+            };
         }
         return signed_by(0, first, anchor.key(), check).map(|()| anchor);
     }
@@ -254,7 +269,11 @@ fn find_anchor<'a>(
     }
     match usage {
         Usage::Dice | Usage::Spdm => Err(Refusal::ChainNoAnchor),
-        Usage::EndorsementKey | Usage::Signer => {
+        Usage::EndorsementKey
+        | Usage::Signer
+        | Usage::Layers
+        | Usage::AttestationKey
+        | Usage::EndorsementAuthority => {
             let mut named = anchors
                 .iter()
                 .filter(|anchor| anchor.subject() == Some(first.issuer()))
@@ -297,33 +316,15 @@ fn links(certificates: &[Certificate], check: &dyn CheckSignature) -> Result<(),
     Ok(())
 }
 
-/// The issuer's key has one scheme; a certificate that states another one is not signed by it.
+/// The issuer's key decides the family of schemes; a certificate that states one of another family is not signed by it.
 fn signed_by(
     index: usize,
     certificate: &Certificate,
     key: &PublicKey,
     check: &dyn CheckSignature,
 ) -> Result<(), Refusal> {
-    let fits = match (key, certificate.scheme()) {
-        (PublicKey::Ed25519(_), Scheme::Ed25519)
-        | (PublicKey::P256(_), Scheme::EcdsaSha256)
-        | (PublicKey::P384(_), Scheme::EcdsaSha384)
-        | (PublicKey::Rsa { .. }, Scheme::RsaPkcs1Sha256 | Scheme::RsaPkcs1Sha384) => true,
-        (
-            PublicKey::Ed25519(_) | PublicKey::P256(_) | PublicKey::P384(_) | PublicKey::Rsa { .. },
-            _,
-        ) => false,
-    };
-    if !fits {
-        return Err(Refusal::ChainSignature { index });
-    }
-    check
-        .check(
-            key,
-            certificate.scheme(),
-            certificate.tbs(),
-            certificate.signature(),
-        )
+    certificate
+        .is_signed_by(key, check)
         .map_err(|_| Refusal::ChainSignature { index })
 }
 
@@ -339,10 +340,8 @@ fn in_time(index: usize, certificate: &Certificate, now: Timestamp) -> Result<()
 }
 
 fn understood(index: usize, certificate: &Certificate, usage: Usage) -> Result<(), Refusal> {
-    let known = |oid| {
-        CRITICAL.contains(&oid)
-            || (matches!(usage, Usage::Dice | Usage::Spdm) && CRITICAL_DICE.contains(&oid))
-    };
+    let dice = matches!(usage, Usage::Dice | Usage::Spdm | Usage::Layers);
+    let known = |oid| CRITICAL.contains(&oid) || (dice && CRITICAL_DICE.contains(&oid));
     match certificate
         .extensions()
         .iter()
@@ -381,31 +380,52 @@ fn may_issue(
     }
     // A CA that names its purposes issues for those only.
     match (usage, authority.extended_key_usage()?) {
-        (Usage::EndorsementKey, Some(purposes)) if !is_for_ek(&purposes) => {
+        (Usage::EndorsementKey | Usage::EndorsementAuthority, Some(purposes))
+            if !is_for_ek(&purposes) =>
+        {
             Err(Refusal::ChainExtendedKeyUsage { index })
         }
-        (Usage::EndorsementKey | Usage::Dice | Usage::Spdm | Usage::Signer, _) => Ok(()),
+        (Usage::AttestationKey, Some(purposes))
+            if !is_for_ek(&purposes) && !purposes.contains(&KP_AK_CERTIFICATE) =>
+        {
+            Err(Refusal::ChainExtendedKeyUsage { index })
+        }
+        _ => Ok(()),
     }
 }
 
 fn is_leaf(index: usize, leaf: &Certificate, usage: Usage) -> Result<(), Refusal> {
-    if leaf
+    let ca = leaf
         .basic_constraints()
-        .is_some_and(|constraints| constraints.ca)
-    {
-        return Err(Refusal::ChainBasicConstraints { index });
+        .is_some_and(|constraints| constraints.ca);
+    match usage {
+        Usage::EndorsementAuthority => return may_issue(index, leaf, 0, usage),
+        Usage::Layers if ca => return may_issue(index, leaf, 0, usage),
+        _ if ca => return Err(Refusal::ChainBasicConstraints { index }),
+        _ => {}
     }
     let wanted = match (usage, leaf.key()) {
-        (Usage::Dice | Usage::Spdm | Usage::Signer, _) => KeyUsage::DIGITAL_SIGNATURE,
+        (Usage::AttestationKey, PublicKey::Ed25519(_)) => {
+            return Err(Refusal::ChainKeyUsage { index });
+        }
+        (Usage::Dice | Usage::Spdm | Usage::Signer | Usage::Layers | Usage::AttestationKey, _) => {
+            KeyUsage::DIGITAL_SIGNATURE
+        }
+        (Usage::EndorsementAuthority, _) => KeyUsage::KEY_CERT_SIGN,
         (Usage::EndorsementKey, PublicKey::Rsa { .. }) => KeyUsage::KEY_ENCIPHERMENT,
-        (Usage::EndorsementKey, PublicKey::P256(_) | PublicKey::P384(_)) => KeyUsage::KEY_AGREEMENT,
+        (Usage::EndorsementKey, PublicKey::P256(_) | PublicKey::P384(_) | PublicKey::P521(_)) => {
+            KeyUsage::KEY_AGREEMENT
+        }
         (Usage::EndorsementKey, PublicKey::Ed25519(_)) => {
             return Err(Refusal::ChainKeyUsage { index });
         }
     };
     let never = match usage {
-        Usage::Dice | Usage::Spdm | Usage::Signer => KeyUsage::KEY_CERT_SIGN,
+        Usage::Dice | Usage::Spdm | Usage::Signer | Usage::Layers | Usage::EndorsementAuthority => {
+            KeyUsage::KEY_CERT_SIGN
+        }
         Usage::EndorsementKey => KeyUsage::DIGITAL_SIGNATURE,
+        Usage::AttestationKey => KeyUsage::KEY_ENCIPHERMENT,
     };
     if !leaf
         .key_usage()
@@ -417,8 +437,11 @@ fn is_leaf(index: usize, leaf: &Certificate, usage: Usage) -> Result<(), Refusal
         (_, None) => true,
         (Usage::EndorsementKey, Some(purposes)) => is_for_ek(&purposes),
         // A signer of files is pinned by whoever trusts it; no purpose is registered for reference values.
-        (Usage::Signer, Some(_)) => true,
-        (Usage::Dice | Usage::Spdm, Some(purposes)) => {
+        (Usage::Signer | Usage::EndorsementAuthority, Some(_)) => true,
+        (Usage::AttestationKey, Some(purposes)) => {
+            purposes.contains(&KP_AK_CERTIFICATE) || purposes.contains(&KP_ANY)
+        }
+        (Usage::Dice | Usage::Spdm | Usage::Layers, Some(purposes)) => {
             !purposes.contains(&KP_SPDM_REQUESTER) || purposes.contains(&KP_SPDM_RESPONDER)
         }
     };

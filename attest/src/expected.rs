@@ -39,7 +39,7 @@ impl RequestKey {
                     Base64UrlUnpadded::encode_string(y)
                 )
             }
-            PublicKey::P384(_) | PublicKey::Rsa { .. } => return None,
+            PublicKey::P384(_) | PublicKey::P521(_) | PublicKey::Rsa { .. } => return None,
         };
         let thumbprint = sha256(&[jwk.as_bytes()]);
         Some(Self { key, thumbprint })

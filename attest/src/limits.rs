@@ -32,6 +32,28 @@ pub const CERTIFICATE_EXTENSIONS: usize = 32;
 pub const FWIDS: usize = 16;
 /// DiceTcbInfo entries of one DiceMultiTcbInfo.
 pub const TCB_INFOS: usize = 16;
+/// Integrity registers of one DiceTcbInfo.
+pub const INTEGRITY_REGISTERS: usize = 32;
+/// A chain of CWTs after the Open Profile for DICE, bytes.
+pub const OPEN_DICE_BYTES: usize = 64 * 1024;
+/// A certificate revocation list, bytes.
+pub const CRL_BYTES: usize = 4 * 1024 * 1024;
+/// Certificates that one revocation list names.
+pub const CRL_ENTRIES: usize = 128 * 1024;
+/// An OCSP answer, bytes.
+pub const OCSP_BYTES: usize = 64 * 1024;
+/// Certificates that one OCSP answer speaks of.
+pub const OCSP_ANSWERS: usize = 64;
+/// Revocation lists, and OCSP answers, that one chain is held against.
+pub const REVOCATION_FILES: usize = 64;
+/// A file of tpm2-tools or keylime about one quote, bytes.
+pub const QUOTE_FILE_BYTES: usize = 64 * 1024;
+/// An attestation of go-tpm-tools (protobuf), bytes: event logs are in it.
+pub const ATTESTATION_PB_BYTES: usize = 2 * 1024 * 1024;
+/// Quotes of one such attestation.
+pub const QUOTES: usize = 8;
+/// Fields of one protobuf message.
+pub const PROTOBUF_FIELDS: usize = 512;
 /// Nesting of CBOR items.
 pub const CBOR_DEPTH: usize = 16;
 /// CBOR items in one message, counted over all depths.

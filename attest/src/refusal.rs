@@ -64,6 +64,9 @@ refusals! {
     /// A kind, version or algorithm that is not supported.
     Unsupported { what: &'static str, found: String } = "evidence.unsupported", Unsupported, "{what} `{found}` is not supported";
 
+    /// An algorithm of keys or signatures that nobody here checks: told apart from a bad signature.
+    AlgorithmUnsupported { what: &'static str, found: String } = "algorithm.unsupported", Unsupported, "{what} `{found}` is not supported: keys are ecdsa (p-256, p-384, p-521), ed25519 and rsa from 2048 bits, hashes sha-256 to sha-512";
+
     /// A CBOR map with a key twice.
     DuplicateKey { what: &'static str } = "evidence.duplicate_key", Malformed, "{what} holds a key twice";
 
@@ -116,6 +119,10 @@ refusals! {
     TpmSignature { what: &'static str } = "tpm.signature", Untrusted, "the signature of the {what} does not verify under the attestation key";
     /// The qualifying data are not the binding.
     TpmBinding { what: &'static str } = "tpm.binding", Untrusted, "the {what} was made for other evidence or another session";
+    /// The qualifying data are not the nonce.
+    TpmNonce = "tpm.nonce", Untrusted, "the quote was made for another nonce";
+    /// The certificate of the AK is of another key.
+    TpmCertificateOther = "tpm.certificate_other", Untrusted, "the certificate is not the attestation key's";
     /// The PCR values are not those that were selected.
     TpmPcrSelection = "tpm.pcr_selection", Untrusted, "the pcr values are not exactly those that the quote selects";
     /// The PCR values are not those that were quoted.
@@ -198,6 +205,22 @@ refusals! {
     /// A certificate is not valid yet.
     ChainNotYetValid { index: usize } = "chain.not_yet_valid", Stale, "certificate {index} is not valid yet";
 
+    // -- revocation -----------------------------------------------------------------------------------------------------
+    /// A certificate was revoked.
+    ChainRevoked { index: usize, reason: &'static str } = "chain.revoked", Contraindicated, "certificate {index} was revoked ({reason})";
+    /// A certificate is on hold, which may be lifted.
+    ChainOnHold { index: usize } = "chain.on_hold", Contraindicated, "certificate {index} is on hold: its issuer may lift that";
+    /// A list or answer in an issuer's name that it did not sign.
+    RevocationSignature { what: &'static str } = "revocation.signature", Untrusted, "the {what} is not signed by the issuer in whose name it speaks";
+    /// Somebody answered whom the issuer did not name for that.
+    RevocationResponder = "revocation.responder", Untrusted, "the ocsp answer is signed by somebody whom the issuer did not name for that";
+    /// A list or answer of the future.
+    RevocationNotYetValid = "revocation.not_yet_valid", Stale, "a revocation list or ocsp answer is not valid yet: check the clock";
+    /// A list or answer past its hard limit.
+    RevocationExpired = "revocation.expired", Stale, "a revocation list or ocsp answer is too old: bring a newer one";
+    /// Nothing speaks of a certificate where each must be spoken of.
+    RevocationMissing { index: usize } = "revocation.missing", Stale, "no revocation list or ocsp answer speaks of certificate {index}";
+
     // -- DICE -----------------------------------------------------------------------------------------------------------
     /// A layer names a device key that is not its issuer's.
     DiceDeviceKey { index: usize } = "dice.device_key", Untrusted, "the device key that certificate {index} names is not its issuer's";
@@ -213,6 +236,8 @@ refusals! {
     DiceOtherDevice = "dice.other_device", Contraindicated, "the chain belongs to another device";
     /// A DICE member from a device that is known to have none, or under a label without a pinned root.
     DiceUnexpected = "dice.unexpected", Untrusted, "this device is not known to have this root of trust";
+    /// A layer says of itself that it is not fit for production.
+    DiceFlags { index: usize, flags: String } = "dice.flags", Contraindicated, "certificate {index} says that its layer is {flags}";
     /// The leaf did not sign this binding.
     DiceSignature = "dice.signature", Untrusted, "the leaf's signature does not cover this session";
 

@@ -143,6 +143,7 @@ fn algorithms(
     Ok(match key {
         PublicKey::P256(_) => alloc::vec![(Asymmetric::P256, HashAlg::Sha256)],
         PublicKey::P384(_) => alloc::vec![(Asymmetric::P384, HashAlg::Sha384)],
+        PublicKey::P521(_) => alloc::vec![(Asymmetric::P521, HashAlg::Sha512)],
         PublicKey::Rsa { modulus, .. } => {
             let bits = u16::try_from(modulus.len().saturating_mul(8)).unwrap_or(u16::MAX);
             [Asymmetric::RsaPss(bits), Asymmetric::RsaSsa(bits)]

@@ -8,11 +8,15 @@ pub mod tpm_credential;
 #[cfg(test)]
 mod tests;
 
+use assay_attest::codec::spki;
 use assay_attest::key::{BadSignature, CheckSignature, PublicKey, Scheme};
 use aws_lc_rs::signature::{
-    ECDSA_P256_SHA256_FIXED, ECDSA_P384_SHA384_FIXED, EcdsaVerificationAlgorithm,
-    RSA_PKCS1_2048_8192_SHA256, RSA_PKCS1_2048_8192_SHA384, RSA_PSS_2048_8192_SHA256,
-    RSA_PSS_2048_8192_SHA384, RsaParameters, RsaPublicKeyComponents, VerificationAlgorithm,
+    ECDSA_P256_SHA256_FIXED, ECDSA_P256_SHA384_ASN1, ECDSA_P256_SHA512_ASN1,
+    ECDSA_P384_SHA256_ASN1, ECDSA_P384_SHA384_FIXED, ECDSA_P384_SHA512_ASN1,
+    ECDSA_P521_SHA256_FIXED, ECDSA_P521_SHA384_FIXED, ECDSA_P521_SHA512_FIXED,
+    EcdsaVerificationAlgorithm, RSA_PKCS1_2048_8192_SHA256, RSA_PKCS1_2048_8192_SHA384,
+    RSA_PKCS1_2048_8192_SHA512, RSA_PSS_2048_8192_SHA256, RSA_PSS_2048_8192_SHA384,
+    RSA_PSS_2048_8192_SHA512, RsaParameters, RsaPublicKeyComponents, VerificationAlgorithm,
 };
 
 /// The longest RSA modulus that is checked, in bytes: 4096 bits. A longer one costs the checker more than it proves.
@@ -22,7 +26,7 @@ const RSA_EXPONENT_MAX: usize = 4;
 
 /// Checks signatures with aws-lc (ECDSA, RSA) and ed25519-dalek (`verify_strict`).
 ///
-/// Each key has one hash: P-256 goes with SHA-256, P-384 with SHA-384. Any other pairing is a [`BadSignature`].
+/// The key decides the family: ECDSA on its curve, RSA or Ed25519; a scheme of another family is a [`BadSignature`].
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct AwsLc;
 
@@ -36,18 +40,21 @@ impl CheckSignature for AwsLc {
     ) -> Result<(), BadSignature> {
         match (key, scheme) {
             (PublicKey::Ed25519(bytes), Scheme::Ed25519) => ed25519(bytes, message, signature),
-            (PublicKey::P256(point), Scheme::EcdsaSha256) => {
-                ecdsa(&ECDSA_P256_SHA256_FIXED, &**point, message, signature)
-            }
-            (PublicKey::P384(point), Scheme::EcdsaSha384) => {
-                ecdsa(&ECDSA_P384_SHA384_FIXED, &**point, message, signature)
+            (PublicKey::P256(point), _) => ec256(&**point, scheme, message, signature),
+            (PublicKey::P384(point), _) => ec384(&**point, scheme, message, signature),
+            (PublicKey::P521(point), _) => {
+                let algorithm = match scheme {
+                    Scheme::EcdsaSha256 => &ECDSA_P521_SHA256_FIXED,
+                    Scheme::EcdsaSha384 => &ECDSA_P521_SHA384_FIXED,
+                    Scheme::EcdsaSha512 => &ECDSA_P521_SHA512_FIXED,
+                    _ => return Err(BadSignature),
+                };
+                ecdsa(algorithm, &**point, message, signature)
             }
             (PublicKey::Rsa { modulus, exponent }, _) => {
                 rsa(modulus, exponent, scheme, message, signature)
             }
-            (PublicKey::Ed25519(_) | PublicKey::P256(_) | PublicKey::P384(_), _) => {
-                Err(BadSignature)
-            }
+            (PublicKey::Ed25519(_), _) => Err(BadSignature),
         }
     }
 }
@@ -57,6 +64,48 @@ fn ed25519(key: &[u8; 32], message: &[u8], signature: &[u8]) -> Result<(), BadSi
     let signature = ed25519_dalek::Signature::from_slice(signature).map_err(|_| BadSignature)?;
     key.verify_strict(message, &signature)
         .map_err(|_| BadSignature)
+}
+
+fn ec256(
+    point: &[u8],
+    scheme: Scheme,
+    message: &[u8],
+    signature: &[u8],
+) -> Result<(), BadSignature> {
+    match scheme {
+        Scheme::EcdsaSha256 => ecdsa(&ECDSA_P256_SHA256_FIXED, point, message, signature),
+        Scheme::EcdsaSha384 => mixed(&ECDSA_P256_SHA384_ASN1, 32, point, message, signature),
+        Scheme::EcdsaSha512 => mixed(&ECDSA_P256_SHA512_ASN1, 32, point, message, signature),
+        _ => Err(BadSignature),
+    }
+}
+
+fn ec384(
+    point: &[u8],
+    scheme: Scheme,
+    message: &[u8],
+    signature: &[u8],
+) -> Result<(), BadSignature> {
+    match scheme {
+        Scheme::EcdsaSha256 => mixed(&ECDSA_P384_SHA256_ASN1, 48, point, message, signature),
+        Scheme::EcdsaSha384 => ecdsa(&ECDSA_P384_SHA384_FIXED, point, message, signature),
+        Scheme::EcdsaSha512 => mixed(&ECDSA_P384_SHA512_ASN1, 48, point, message, signature),
+        _ => Err(BadSignature),
+    }
+}
+
+/// aws-lc has a curve with another's hash for DER signatures only. A number of zero or one over the order is refused there.
+fn mixed(
+    algorithm: &'static EcdsaVerificationAlgorithm,
+    field: usize,
+    point: &[u8],
+    message: &[u8],
+    signature: &[u8],
+) -> Result<(), BadSignature> {
+    if signature.len() != field.saturating_mul(2) {
+        return Err(BadSignature);
+    }
+    ecdsa(algorithm, point, message, &spki::ecdsa_der(signature))
 }
 
 fn ecdsa(
@@ -84,9 +133,13 @@ fn rsa(
     let parameters: &'static RsaParameters = match scheme {
         Scheme::RsaPkcs1Sha256 => &RSA_PKCS1_2048_8192_SHA256,
         Scheme::RsaPkcs1Sha384 => &RSA_PKCS1_2048_8192_SHA384,
+        Scheme::RsaPkcs1Sha512 => &RSA_PKCS1_2048_8192_SHA512,
         Scheme::RsaPssSha256 => &RSA_PSS_2048_8192_SHA256,
         Scheme::RsaPssSha384 => &RSA_PSS_2048_8192_SHA384,
-        Scheme::Ed25519 | Scheme::EcdsaSha256 | Scheme::EcdsaSha384 => return Err(BadSignature),
+        Scheme::RsaPssSha512 => &RSA_PSS_2048_8192_SHA512,
+        Scheme::Ed25519 | Scheme::EcdsaSha256 | Scheme::EcdsaSha384 | Scheme::EcdsaSha512 => {
+            return Err(BadSignature);
+        }
     };
     let padded = |number: &[u8]| number.first().is_none_or(|&first| first == 0);
     if padded(modulus)

@@ -1,8 +1,9 @@
 use assay_attest::key::{BadSignature, CheckSignature, PublicKey, Scheme};
 use aws_lc_rs::rand::SystemRandom;
 use aws_lc_rs::signature::{
-    ECDSA_P256_SHA256_FIXED_SIGNING, ECDSA_P384_SHA384_FIXED_SIGNING, EcdsaKeyPair, KeyPair,
-    RSA_PKCS1_SHA256, RSA_PKCS1_SHA384, RSA_PSS_SHA256, RSA_PSS_SHA384, RsaEncoding, RsaKeyPair,
+    ECDSA_P256_SHA256_FIXED_SIGNING, ECDSA_P384_SHA384_FIXED_SIGNING,
+    ECDSA_P521_SHA512_FIXED_SIGNING, EcdsaKeyPair, KeyPair, RSA_PKCS1_SHA256, RSA_PKCS1_SHA384,
+    RSA_PKCS1_SHA512, RSA_PSS_SHA256, RSA_PSS_SHA384, RSA_PSS_SHA512, RsaEncoding, RsaKeyPair,
 };
 use ed25519_dalek::Signer;
 
@@ -39,6 +40,19 @@ fn p384() -> (PublicKey, Vec<u8>) {
         .to_vec();
     (
         PublicKey::P384(Box::new(pair.public_key().as_ref().try_into().unwrap())),
+        signature,
+    )
+}
+
+fn p521() -> (PublicKey, Vec<u8>) {
+    let pair = EcdsaKeyPair::generate(&ECDSA_P521_SHA512_FIXED_SIGNING).unwrap();
+    let signature = pair
+        .sign(&SystemRandom::new(), MESSAGE)
+        .unwrap()
+        .as_ref()
+        .to_vec();
+    (
+        PublicKey::P521(Box::new(pair.public_key().as_ref().try_into().unwrap())),
         signature,
     )
 }
@@ -109,10 +123,13 @@ fn only_under(key: &PublicKey, signature: &[u8], right: Scheme) {
         Scheme::Ed25519,
         Scheme::EcdsaSha256,
         Scheme::EcdsaSha384,
+        Scheme::EcdsaSha512,
         Scheme::RsaPkcs1Sha256,
         Scheme::RsaPkcs1Sha384,
+        Scheme::RsaPkcs1Sha512,
         Scheme::RsaPssSha256,
         Scheme::RsaPssSha384,
+        Scheme::RsaPssSha512,
     ] {
         assert_eq!(
             AwsLc.check(key, scheme, MESSAGE, signature).is_ok(),
@@ -127,17 +144,20 @@ fn each_algorithm_checks_its_own_signatures_only() {
     for ((key, signature), scheme) in [
         (p256(), Scheme::EcdsaSha256),
         (p384(), Scheme::EcdsaSha384),
+        (p521(), Scheme::EcdsaSha512),
         (ed25519(), Scheme::Ed25519),
     ] {
         good(&key, scheme, &signature);
         only_under(&key, &signature, scheme);
     }
     let (key, pair) = rsa();
-    let encodings: [(&'static dyn RsaEncoding, Scheme); 4] = [
+    let encodings: [(&'static dyn RsaEncoding, Scheme); 6] = [
         (&RSA_PKCS1_SHA256, Scheme::RsaPkcs1Sha256),
         (&RSA_PKCS1_SHA384, Scheme::RsaPkcs1Sha384),
+        (&RSA_PKCS1_SHA512, Scheme::RsaPkcs1Sha512),
         (&RSA_PSS_SHA256, Scheme::RsaPssSha256),
         (&RSA_PSS_SHA384, Scheme::RsaPssSha384),
+        (&RSA_PSS_SHA512, Scheme::RsaPssSha512),
     ];
     for (encoding, scheme) in encodings {
         let mut signature = vec![0; pair.public_modulus_len()];

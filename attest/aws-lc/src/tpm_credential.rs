@@ -132,6 +132,7 @@ pub fn make_credential(
         PublicKey::Rsa { modulus, exponent } => rsa_seed(hash, modulus, exponent, random)?,
         PublicKey::P256(point) => ecc_seed(hash, &agreement::ECDH_P256, &**point, random)?,
         PublicKey::P384(point) => ecc_seed(hash, &agreement::ECDH_P384, &**point, random)?,
+        PublicKey::P521(point) => ecc_seed(hash, &agreement::ECDH_P521, &**point, random)?,
         PublicKey::Ed25519(_) => return Err(CredentialError::Unsupported),
     };
 

@@ -6,6 +6,7 @@ use alloc::vec::Vec;
 
 use crate::codec::spki;
 use crate::codec::x509::{Certificate, KeyUsage};
+use crate::digest::sha256;
 use crate::key::PublicKey;
 use crate::limits;
 use crate::refusal::Refusal;
@@ -54,6 +55,7 @@ pub struct Anchor {
     key: PublicKey,
     subject: Option<Vec<u8>>,
     path_len: Option<u32>,
+    certificate: Option<[u8; 32]>,
 }
 
 impl Anchor {
@@ -76,6 +78,7 @@ impl Anchor {
             key,
             subject: None,
             path_len: None,
+            certificate: None,
         })
     }
 
@@ -102,7 +105,24 @@ impl Anchor {
         Ok(Self {
             subject: Some(certificate.subject().to_vec()),
             path_len: constraints.path_len,
+            certificate: Some(sha256(&[certificate.der()])),
             ..Self::pin(name, kind, certificate.spki())?
+        })
+    }
+
+    /// Pins a key together with the Name (DER) under which it issues, where no certificate says so: chains may leave its certificate out.
+    ///
+    /// # Errors
+    /// As [`Anchor::pin`].
+    pub fn issuer(
+        name: &str,
+        kind: AnchorKind,
+        spki: &[u8],
+        subject: &[u8],
+    ) -> Result<Self, Refusal> {
+        Ok(Self {
+            subject: Some(subject.to_vec()),
+            ..Self::pin(name, kind, spki)?
         })
     }
 
@@ -116,6 +136,7 @@ impl Anchor {
             key: PublicKey::P384(Box::new(NVIDIA_DEVICE_IDENTITY)),
             subject: None,
             path_len: None,
+            certificate: None,
         }
     }
 
@@ -137,7 +158,7 @@ impl Anchor {
         &self.spki
     }
 
-    pub(super) const fn key(&self) -> &PublicKey {
+    pub(crate) const fn key(&self) -> &PublicKey {
         &self.key
     }
 
@@ -147,6 +168,11 @@ impl Anchor {
 
     pub(super) const fn path_len(&self) -> Option<u32> {
         self.path_len
+    }
+
+    /// Whether this very certificate was pinned, not its key alone.
+    pub(super) fn pins(&self, certificate: &Certificate) -> bool {
+        self.certificate == Some(sha256(&[certificate.der()]))
     }
 
     /// Whether this certificate carries the pinned key.

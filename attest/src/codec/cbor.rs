@@ -113,6 +113,12 @@ impl Fields {
         Ok(Self { what, fields })
     }
 
+    /// Whether there is a field under integer `key` that has not been taken.
+    #[must_use]
+    pub fn has(&self, key: i64) -> bool {
+        self.fields.contains_key(&Key::Int(i128::from(key)))
+    }
+
     /// The field under integer `key`, if it is there.
     pub fn optional(&mut self, key: i64) -> Option<Value> {
         self.fields.remove(&Key::Int(i128::from(key)))

@@ -279,6 +279,7 @@ fn algorithms(key: &PublicKey) -> Result<(Scheme, &'static [iana::Algorithm]), R
         PublicKey::Ed25519(_) => Ok((Scheme::Ed25519, &[Algorithm::EdDSA, Algorithm::Ed25519])),
         PublicKey::P256(_) => Ok((Scheme::EcdsaSha256, &[Algorithm::ES256, Algorithm::ESP256])),
         PublicKey::P384(_) => Ok((Scheme::EcdsaSha384, &[Algorithm::ES384, Algorithm::ESP384])),
+        PublicKey::P521(_) => Ok((Scheme::EcdsaSha512, &[Algorithm::ES512, Algorithm::ESP512])),
         PublicKey::Rsa { .. } => Err(Refusal::CoseAlgorithm {
             found: "rsa".to_string(),
         }),

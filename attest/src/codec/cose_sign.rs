@@ -400,6 +400,8 @@ fn scheme(key: &PublicKey, named: Option<&Value>) -> Result<Scheme, Refusal> {
         (PublicKey::Ed25519(_), -8 | -19) => Ok(Scheme::Ed25519),
         (PublicKey::P256(_), -7 | -9) => Ok(Scheme::EcdsaSha256),
         (PublicKey::P384(_), -35 | -51) => Ok(Scheme::EcdsaSha384),
+        (PublicKey::P521(_), -36 | -52) => Ok(Scheme::EcdsaSha512),
+        (PublicKey::Rsa { .. }, -39) => Ok(Scheme::RsaPssSha512),
         (PublicKey::Rsa { .. }, -37) => Ok(Scheme::RsaPssSha256),
         (PublicKey::Rsa { .. }, -38) => Ok(Scheme::RsaPssSha384),
         _ => Err(refused()),

@@ -11,7 +11,8 @@ use der::asn1::ObjectIdentifier;
 use super::der::{
     Element, Walk, context, context_primitive, malformed, named_bits, single, unsigned,
 };
-use super::x509::{Certificate, SUBJECT_ALT_NAME};
+use super::open_dice;
+use super::x509::{Certificate, Extension, SUBJECT_ALT_NAME};
 use crate::digest::{Digest, HashAlg};
 use crate::limits;
 use crate::refusal::Refusal;
@@ -38,10 +39,12 @@ pub enum DiceLayout {
     MultiTcbInfo,
     /// RIoT CompositeDeviceID as an otherName of the subject's alternative names.
     RiotAltName,
+    /// The inputs of the Open Profile for DICE under 1.3.6.1.4.1.11129.2.1.24.
+    OpenDice,
 }
 
 impl DiceLayout {
-    /// `riot`, `nvidia-tcbinfo`, `tcbinfo`, `multi-tcbinfo`, `riot-san`.
+    /// `riot`, `nvidia-tcbinfo`, `tcbinfo`, `multi-tcbinfo`, `riot-san`, `open-dice`.
     #[must_use]
     pub const fn as_str(self) -> &'static str {
         match self {
@@ -50,6 +53,7 @@ impl DiceLayout {
             Self::TcbInfo => "tcbinfo",
             Self::MultiTcbInfo => "multi-tcbinfo",
             Self::RiotAltName => "riot-san",
+            Self::OpenDice => "open-dice",
         }
     }
 }
@@ -143,6 +147,23 @@ pub struct TcbInfo {
     pub vendor_info: Vec<u8>,
     /// Kind of component, opaque.
     pub kind: Vec<u8>,
+    /// flags as they are stated, whatever the mask.
+    pub stated_flags: Option<u32>,
+    /// flagsMask, where stated.
+    pub flags_mask: Option<u32>,
+    /// Registers that are extended while the layer runs (DICE Attestation Architecture 1.2, 6.1.3).
+    pub registers: Vec<IntegrityRegister>,
+}
+
+/// An integrity register: named, numbered or both, with its digests.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct IntegrityRegister {
+    /// registerName, ASCII.
+    pub name: Option<String>,
+    /// registerNum.
+    pub number: Option<u64>,
+    /// registerDigests, one for each algorithm.
+    pub digests: Vec<Fwid>,
 }
 
 /// What a certificate says of its layer.
@@ -167,12 +188,23 @@ impl LayerInfo {
     /// # Errors
     /// `evidence.malformed` and the like, `dice.layouts` for two statements, `dice.fwid_twice`.
     pub fn of(index: usize, certificate: &Certificate) -> Result<Option<Self>, Refusal> {
+        Self::of_extensions(index, certificate.extensions())
+    }
+
+    /// Reads the extensions of a certificate or of a request for one.
+    ///
+    /// # Errors
+    /// As [`LayerInfo::of`].
+    pub fn of_extensions(index: usize, extensions: &[Extension]) -> Result<Option<Self>, Refusal> {
         let mut found: Option<Self> = None;
-        for extension in certificate.extensions() {
+        for extension in extensions {
             let info = match extension.oid {
                 TCB_INFO => Some(Self::tcb_info_or_riot(index, &extension.value)?),
                 NVIDIA_TCB_INFO => Some(Self::nvidia(index, &extension.value)?),
                 MULTI_TCB_INFO => Some(Self::multi(index, &extension.value)?),
+                open_dice::INPUTS => {
+                    Some(Self::open(&open_dice::Inputs::parse(&extension.value)?)?)
+                }
                 SUBJECT_ALT_NAME => Self::alt_name(&extension.value)?,
                 _ => None,
             };
@@ -182,6 +214,20 @@ impl LayerInfo {
             found = info.or(found);
         }
         Ok(found)
+    }
+
+    /// The value of an extension on its own, outside of any certificate: a TcbInfo, MultiTcbInfo, CompositeDeviceID, or
+    /// GeneralNames with one. `None` for anything else. Nothing covers it.
+    #[must_use]
+    pub fn bare(der: &[u8]) -> Option<Self> {
+        if let Ok(Some(info)) = Self::alt_name(der) {
+            return Some(info);
+        }
+        let named = |info: &Self| info.fwids().next().is_some();
+        Self::tcb_info_or_riot(0, der)
+            .ok()
+            .filter(named)
+            .or_else(|| Self::multi(0, der).ok().filter(named))
     }
 
     fn tcb_info_or_riot(index: usize, der: &[u8]) -> Result<Self, Refusal> {
@@ -209,6 +255,29 @@ impl LayerInfo {
         let tcb = tcb_info(single("DiceTcbInfo", Tag::Sequence, der)?)?;
         Ok(Self {
             layout: DiceLayout::NvidiaTcbInfo,
+            device_spki: None,
+            tcb: alloc::vec![tcb],
+        })
+    }
+
+    /// A code hash has no algorithm beside it: its length tells.
+    fn open(inputs: &open_dice::Inputs) -> Result<Self, Refusal> {
+        let alg = match inputs.code_hash.len() {
+            32 => HashAlg::Sha256,
+            48 => HashAlg::Sha384,
+            64 => HashAlg::Sha512,
+            _ => return Err(malformed("open dice inputs", "the code hash is no hash")),
+        };
+        let tcb = TcbInfo {
+            fwids: alloc::vec![Fwid {
+                alg: FwidAlg::Sha2(alg),
+                digest: inputs.code_hash.clone(),
+            }],
+            flags: inputs.mode.flags(),
+            ..TcbInfo::default()
+        };
+        Ok(Self {
+            layout: DiceLayout::OpenDice,
             device_spki: None,
             tcb: alloc::vec![tcb],
         })
@@ -304,7 +373,15 @@ impl LayerInfo {
 /// # Errors
 /// `evidence.malformed`.
 pub fn ueid(certificate: &Certificate) -> Result<Option<Vec<u8>>, Refusal> {
-    let Some(extension) = certificate.extension(UEID) else {
+    ueid_of(certificate.extensions())
+}
+
+/// The same in the extensions of a certificate or of a request for one.
+///
+/// # Errors
+/// `evidence.malformed`.
+pub fn ueid_of(extensions: &[Extension]) -> Result<Option<Vec<u8>>, Refusal> {
+    let Some(extension) = extensions.iter().find(|extension| extension.oid == UEID) else {
         return Ok(None);
     };
     let mut fields = Walk::new(
@@ -352,8 +429,7 @@ fn one_digest_per_algorithm(index: usize, tcb: &TcbInfo) -> Result<(), Refusal> 
 }
 
 /// `SEQUENCE { vendor [0], model [1], version [2], svn [3], layer [4], index [5], fwids [6], flags [7], vendorInfo [8],
-/// type [9], flagsMask [10] }`, all optional and implicit. Integrity registers ([11]) are not supported: what can't be judged
-/// is refused, not skipped.
+/// type [9], flagsMask [10], integrityRegisters [11] }`, all optional and implicit. What is not known is refused, not skipped.
 fn tcb_info(element: Element<'_>) -> Result<TcbInfo, Refusal> {
     const WHAT: &str = "DiceTcbInfo";
     let mut fields = Walk::new(WHAT, element.value)?;
@@ -372,23 +448,14 @@ fn tcb_info(element: Element<'_>) -> Result<TcbInfo, Refusal> {
     info.layer = number(fields.optional(context_primitive(4))?)?;
     info.index = number(fields.optional(context_primitive(5))?)?;
     if let Some(list) = fields.optional(context(6))? {
-        let mut list = fields.inside(list)?;
-        while !list.is_empty() {
-            if info.fwids.len() >= limits::FWIDS {
-                return Err(Refusal::TooLarge {
-                    what: "firmware digests",
-                    limit: limits::FWIDS,
-                });
-            }
-            info.fwids.push(fwid(list.expect(Tag::Sequence)?)?);
-        }
+        info.fwids = fwids(fields.inside(list)?)?;
     }
     let bits = |element: Option<Element<'_>>| {
         element
             .map(|element| named_bits(WHAT, element.value))
             .transpose()
     };
-    let flags = bits(fields.optional(context_primitive(7))?)?.unwrap_or(0);
+    info.stated_flags = bits(fields.optional(context_primitive(7))?)?;
     info.vendor_info = fields
         .optional(context_primitive(8))?
         .map(|element| element.value.to_vec())
@@ -397,8 +464,12 @@ fn tcb_info(element: Element<'_>) -> Result<TcbInfo, Refusal> {
         .optional(context_primitive(9))?
         .map(|element| element.value.to_vec())
         .unwrap_or_default();
-    let mask = bits(fields.optional(context_primitive(10))?)?.unwrap_or(u32::MAX);
-    info.flags = flags & mask & DEFINED_FLAGS;
+    info.flags_mask = bits(fields.optional(context_primitive(10))?)?;
+    info.flags =
+        info.stated_flags.unwrap_or(0) & info.flags_mask.unwrap_or(u32::MAX) & DEFINED_FLAGS;
+    if let Some(list) = fields.optional(context(11))? {
+        info.registers = registers(fields.inside(list)?)?;
+    }
     if let Some(Tag::ContextSpecific { number, .. }) = fields.peek()? {
         return Err(Refusal::Unsupported {
             what: "DiceTcbInfo field",
@@ -407,6 +478,67 @@ fn tcb_info(element: Element<'_>) -> Result<TcbInfo, Refusal> {
     }
     fields.end()?;
     Ok(info)
+}
+
+fn fwids(mut list: Walk<'_>) -> Result<Vec<Fwid>, Refusal> {
+    let mut all = Vec::new();
+    while !list.is_empty() {
+        if all.len() >= limits::FWIDS {
+            return Err(Refusal::TooLarge {
+                what: "firmware digests",
+                limit: limits::FWIDS,
+            });
+        }
+        all.push(fwid(list.expect(Tag::Sequence)?)?);
+    }
+    Ok(all)
+}
+
+/// `SEQUENCE OF SEQUENCE { registerName [0] IA5String, registerNum [1] INTEGER, registerDigests [2] SEQUENCE OF FWID }`,
+/// implicit; a name, a number or both.
+fn registers(mut list: Walk<'_>) -> Result<Vec<IntegrityRegister>, Refusal> {
+    const WHAT: &str = "integrity registers";
+    let mut all: Vec<IntegrityRegister> = Vec::new();
+    while !list.is_empty() {
+        if all.len() >= limits::INTEGRITY_REGISTERS {
+            return Err(Refusal::TooLarge {
+                what: WHAT,
+                limit: limits::INTEGRITY_REGISTERS,
+            });
+        }
+        let mut fields = list.sequence()?;
+        let name = fields
+            .optional(context_primitive(0))?
+            .map(|element| text(WHAT, element.value))
+            .transpose()?;
+        let number = fields
+            .optional(context_primitive(1))?
+            .map(|element| number(WHAT, element.value))
+            .transpose()?;
+        let digests = fields.expect(context(2))?;
+        let digests = fwids(fields.inside(digests)?)?;
+        fields.end()?;
+        if name.is_none() && number.is_none() || name.as_ref().is_some_and(|name| !name.is_ascii())
+        {
+            return Err(malformed(
+                WHAT,
+                "a register has no name in ASCII and no number",
+            ));
+        }
+        let same = |other: &IntegrityRegister| other.name == name && other.number == number;
+        if digests.is_empty() || all.iter().any(same) {
+            return Err(malformed(WHAT, "a register is empty or there twice"));
+        }
+        all.push(IntegrityRegister {
+            name,
+            number,
+            digests,
+        });
+    }
+    if all.is_empty() {
+        return Err(malformed(WHAT, "the list is empty"));
+    }
+    Ok(all)
 }
 
 fn text(what: &'static str, bytes: &[u8]) -> Result<String, Refusal> {

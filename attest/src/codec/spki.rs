@@ -7,28 +7,56 @@ use alloc::vec::Vec;
 use der::Tag;
 use der::asn1::ObjectIdentifier;
 
-use super::der::{Walk, build, malformed, single};
-use crate::key::{PublicKey, Scheme};
+use super::der::{Walk, build, context, malformed, single};
+use crate::key::{BadSignature, CheckSignature, PublicKey, Scheme};
 use crate::refusal::Refusal;
 
 const EC_PUBLIC_KEY: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.2.840.10045.2.1");
 const P256: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.2.840.10045.3.1.7");
 const P384: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.3.132.0.34");
+const P521: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.3.132.0.35");
 const ED25519: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.3.101.112");
 const RSA: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.2.840.113549.1.1.1");
 const ECDSA_SHA256: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.2.840.10045.4.3.2");
 const ECDSA_SHA384: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.2.840.10045.4.3.3");
+const ECDSA_SHA512: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.2.840.10045.4.3.4");
 const RSA_SHA256: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.2.840.113549.1.1.11");
 const RSA_SHA384: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.2.840.113549.1.1.12");
+const RSA_SHA512: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.2.840.113549.1.1.13");
+const RSA_PSS: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.2.840.113549.1.1.10");
+const MGF1: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.2.840.113549.1.1.8");
+const SHA256: ObjectIdentifier = ObjectIdentifier::new_unwrap("2.16.840.1.101.3.4.2.1");
+const SHA384: ObjectIdentifier = ObjectIdentifier::new_unwrap("2.16.840.1.101.3.4.2.2");
+const SHA512: ObjectIdentifier = ObjectIdentifier::new_unwrap("2.16.840.1.101.3.4.2.3");
+
+/// What is recognised and not supported, by name, so that a refusal can say what was found.
+const NAMES: [(&str, &str); 13] = [
+    ("1.3.101.113", "ed448"),
+    ("1.3.101.110", "x25519"),
+    ("1.3.101.111", "x448"),
+    ("1.2.156.10197.1.301", "sm2"),
+    ("1.2.156.10197.1.501", "sm2 with sm3"),
+    ("1.2.840.113549.1.1.4", "rsa with md5"),
+    ("1.2.840.113549.1.1.5", "rsa with sha-1"),
+    ("1.2.840.10045.4.1", "ecdsa with sha-1"),
+    ("2.16.840.1.101.3.4.3.17", "ml-dsa-44"),
+    ("2.16.840.1.101.3.4.3.18", "ml-dsa-65"),
+    ("2.16.840.1.101.3.4.3.19", "ml-dsa-87"),
+    ("1.3.132.0.10", "secp256k1"),
+    ("1.3.36.3.3.2.8.1.1.7", "brainpoolP256r1"),
+];
 
 /// The orders of the groups of P-256 and P-384 (SEC 2, 2.4.2 and 2.5.1).
 const P256_ORDER: [u8; 32] = *b"\xff\xff\xff\xff\0\0\0\0\xff\xff\xff\xff\xff\xff\xff\xff\xbc\xe6\xfa\xad\xa7\x17\x9e\x84\xf3\xb9\xca\xc2\xfc\x63\x25\x51";
 const P384_ORDER: [u8; 48] = *b"\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xc7\x63\x4d\x81\xf4\x37\x2d\xdf\x58\x1a\x0d\xb2\x48\xb0\xa7\x7a\xec\xec\x19\x6a\xcc\xc5\x29\x73";
 
-/// The key in a SubjectPublicKeyInfo: Ed25519, P-256 or P-384 (uncompressed), RSA of 2048 to 4096 bits.
+/// The order of the group of P-521 (SEC 2, 2.6.1).
+const P521_ORDER: [u8; 66] = *b"\x01\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xfa\x51\x86\x87\x83\xbf\x2f\x96\x6b\x7f\xcc\x01\x48\xf7\x09\xa5\xd0\x3b\xb5\xc9\xb8\x89\x9c\x47\xae\xbb\x6f\xb7\x1e\x91\x38\x64\x09";
+
+/// The key in a SubjectPublicKeyInfo: Ed25519, P-256, P-384 or P-521 (uncompressed), RSA of 2048 to 4096 bits.
 ///
 /// # Errors
-/// The shape's refusals; `evidence.unsupported` for other keys.
+/// The shape's refusals; `algorithm.unsupported` for other keys.
 pub fn parse(what: &'static str, der: &[u8]) -> Result<PublicKey, Refusal> {
     let mut fields = Walk::new(what, single(what, Tag::Sequence, der)?.value)?;
     let mut algorithm = fields.sequence()?;
@@ -47,10 +75,7 @@ pub fn parse(what: &'static str, der: &[u8]) -> Result<PublicKey, Refusal> {
         algorithm.expect(Tag::Null)?;
         rsa(what, bits)?
     } else {
-        return Err(Refusal::Unsupported {
-            what: "public key algorithm",
-            found: oid.to_string(),
-        });
+        return Err(unknown("public key algorithm", oid));
     };
     algorithm.end()?;
     Ok(key)
@@ -68,11 +93,10 @@ fn ec(what: &'static str, curve: ObjectIdentifier, point: &[u8]) -> Result<Publi
         Ok(PublicKey::P256(Box::new(point.try_into().map_err(wrong)?)))
     } else if curve == P384 {
         Ok(PublicKey::P384(Box::new(point.try_into().map_err(wrong)?)))
+    } else if curve == P521 {
+        Ok(PublicKey::P521(Box::new(point.try_into().map_err(wrong)?)))
     } else {
-        Err(Refusal::Unsupported {
-            what: "curve",
-            found: curve.to_string(),
-        })
+        Err(unknown("curve", curve))
     }
 }
 
@@ -82,7 +106,7 @@ fn rsa(what: &'static str, bits: &[u8]) -> Result<PublicKey, Refusal> {
     numbers.end()?;
     let size = modulus.len().saturating_mul(8);
     if !(2048..=4096).contains(&size) || modulus.first().is_none_or(|first| *first < 0x80) {
-        return Err(Refusal::Unsupported {
+        return Err(Refusal::AlgorithmUnsupported {
             what: "RSA key size",
             found: size.to_string(),
         });
@@ -111,41 +135,136 @@ pub(crate) fn signature_scheme(what: &'static str, der: &[u8]) -> Result<Scheme,
         Scheme::EcdsaSha256
     } else if oid == ECDSA_SHA384 {
         Scheme::EcdsaSha384
+    } else if oid == ECDSA_SHA512 {
+        Scheme::EcdsaSha512
     } else if oid == ED25519 {
         Scheme::Ed25519
-    } else if oid == RSA_SHA256 || oid == RSA_SHA384 {
+    } else if oid == RSA_SHA256 || oid == RSA_SHA384 || oid == RSA_SHA512 {
         fields.expect(Tag::Null)?;
         if oid == RSA_SHA256 {
             Scheme::RsaPkcs1Sha256
-        } else {
+        } else if oid == RSA_SHA384 {
             Scheme::RsaPkcs1Sha384
+        } else {
+            Scheme::RsaPkcs1Sha512
         }
+    } else if oid == RSA_PSS {
+        pss(fields.sequence()?)?
     } else {
-        return Err(Refusal::Unsupported {
-            what: "signature algorithm",
-            found: oid.to_string(),
-        });
+        return Err(unknown("signature algorithm", oid));
     };
     fields.end()?;
     Ok(scheme)
 }
 
-/// A signature as [`crate::key::CheckSignature`] takes it: for ECDSA r and s at the length of the curve that goes with the
-/// scheme's hash, for the others as it stands.
-pub(crate) fn signature_bytes(
+/// RSASSA-PSS-params (RFC 8017, A.2.3): one SHA-2 for message and mask, a salt as long as it, trailer 1. The defaults would
+/// be SHA-1, so all three are stated.
+fn pss(mut fields: Walk<'_>) -> Result<Scheme, Refusal> {
+    let what = "RSASSA-PSS parameters";
+    let unsupported = |found: &str| Refusal::AlgorithmUnsupported {
+        what,
+        found: found.to_string(),
+    };
+    let hash = |mut fields: Walk<'_>| {
+        let oid = fields.oid()?;
+        fields.optional(Tag::Null)?;
+        fields.end().map(|()| oid)
+    };
+    let Some(message) = fields.optional(context(0))? else {
+        return Err(unsupported("sha-1 by default"));
+    };
+    let message = hash(fields.inside(message)?.sequence()?)?;
+    let Some(mask) = fields.optional(context(1))? else {
+        return Err(unsupported("sha-1 by default"));
+    };
+    let mut mask = fields.inside(mask)?.sequence()?;
+    if mask.oid()? != MGF1 || hash(mask.sequence()?)? != message {
+        return Err(unsupported("another mask than mgf1 of the same hash"));
+    }
+    mask.end()?;
+    let Some(salt) = fields.optional(context(2))? else {
+        return Err(unsupported("a salt of 20 bytes"));
+    };
+    let salt = fields.inside(salt)?.unsigned()?;
+    if let Some(trailer) = fields.optional(context(3))?
+        && fields.inside(trailer)?.unsigned()? != [1]
+    {
+        return Err(unsupported("another trailer than 1"));
+    }
+    fields.end()?;
+    match (message, salt) {
+        (SHA256, [32]) => Ok(Scheme::RsaPssSha256),
+        (SHA384, [48]) => Ok(Scheme::RsaPssSha384),
+        (SHA512, [64]) => Ok(Scheme::RsaPssSha512),
+        _ => Err(unsupported("a salt of another length than its hash")),
+    }
+}
+
+fn unknown(what: &'static str, oid: ObjectIdentifier) -> Refusal {
+    let oid = oid.to_string();
+    let name = NAMES.iter().find(|(number, _)| **number == oid);
+    Refusal::AlgorithmUnsupported {
+        what,
+        found: name.map_or(oid.clone(), |(_, name)| (*name).to_string()),
+    }
+}
+
+/// What stands in the BIT STRING of a SubjectPublicKeyInfo: what OCSP's key hash is taken of (RFC 6960, 4.1.1).
+pub(crate) fn key_bits<'a>(what: &'static str, der: &'a [u8]) -> Result<&'a [u8], Refusal> {
+    let mut fields = Walk::new(what, single(what, Tag::Sequence, der)?.value)?;
+    fields.expect(Tag::Sequence)?;
+    let bits = fields.octets_in_bits()?;
+    fields.end()?;
+    Ok(bits)
+}
+
+/// A signature as it stands in a BIT STRING, its shape checked: for ECDSA two positive numbers in DER.
+pub(crate) fn signature_value<'a>(
     what: &'static str,
     scheme: Scheme,
-    signature: &[u8],
-) -> Result<Vec<u8>, Refusal> {
-    match scheme {
-        Scheme::EcdsaSha256 => ecdsa_fixed(what, signature, &P256_ORDER),
-        Scheme::EcdsaSha384 => ecdsa_fixed(what, signature, &P384_ORDER),
-        Scheme::Ed25519
-        | Scheme::RsaPkcs1Sha256
-        | Scheme::RsaPkcs1Sha384
-        | Scheme::RsaPssSha256
-        | Scheme::RsaPssSha384 => Ok(signature.to_vec()),
+    signature: &'a [u8],
+) -> Result<&'a [u8], Refusal> {
+    if matches!(
+        scheme,
+        Scheme::EcdsaSha256 | Scheme::EcdsaSha384 | Scheme::EcdsaSha512
+    ) {
+        ecdsa_fixed(what, signature, &P521_ORDER)?;
     }
+    Ok(signature)
+}
+
+/// Checks a signature as X.509 has it (ECDSA in DER, numbers in range of the key's curve), by a scheme of the key's family.
+pub(crate) fn check(
+    key: &PublicKey,
+    scheme: Scheme,
+    message: &[u8],
+    signature: &[u8],
+    check: &dyn CheckSignature,
+) -> Result<(), BadSignature> {
+    if !key.may(scheme) {
+        return Err(BadSignature);
+    }
+    let order: &[u8] = match key {
+        PublicKey::P256(_) => &P256_ORDER,
+        PublicKey::P384(_) => &P384_ORDER,
+        PublicKey::P521(_) => &P521_ORDER,
+        PublicKey::Ed25519(_) | PublicKey::Rsa { .. } => {
+            return check.check(key, scheme, message, signature);
+        }
+    };
+    let fixed = ecdsa_fixed("signature", signature, order).map_err(|_| BadSignature)?;
+    check.check(key, scheme, message, &fixed)
+}
+
+/// The two numbers of an ECDSA-Sig-Value, big-endian, without leading zeros.
+pub(crate) fn ecdsa_numbers(
+    what: &'static str,
+    signature: &[u8],
+) -> Result<(Vec<u8>, Vec<u8>), Refusal> {
+    let mut numbers = Walk::new(what, single(what, Tag::Sequence, signature)?.value)?;
+    let pair = (numbers.unsigned()?.to_vec(), numbers.unsigned()?.to_vec());
+    numbers.end()?;
+    Ok(pair)
 }
 
 /// ECDSA-Sig-Value (RFC 3279, 2.2.3) to r and s of the order's length, each in 1..order.
@@ -186,6 +305,7 @@ pub fn write(key: &PublicKey) -> Vec<u8> {
         ]),
         PublicKey::P256(point) => ec(P256, point.as_slice()),
         PublicKey::P384(point) => ec(P384, point.as_slice()),
+        PublicKey::P521(point) => ec(P521, point.as_slice()),
         PublicKey::Rsa { modulus, exponent } => {
             let algorithm = build::sequence(&[&build::oid(RSA), &build::element(5, &[])]);
             let key = build::sequence(&[&build::unsigned(modulus), &build::unsigned(exponent)]);
@@ -204,8 +324,9 @@ pub(crate) fn ecdsa_sha384() -> Vec<u8> {
     build::sequence(&[&build::oid(ECDSA_SHA384)])
 }
 
-/// r and s of equal length to ECDSA-Sig-Value.
-pub(crate) fn ecdsa_der(fixed: &[u8]) -> Vec<u8> {
+/// r and s of equal length, one after the other, to ECDSA-Sig-Value (RFC 3279, 2.2.3).
+#[must_use]
+pub fn ecdsa_der(fixed: &[u8]) -> Vec<u8> {
     let (r, s) = fixed.split_at_checked(fixed.len() / 2).unwrap_or_default();
     build::sequence(&[&build::unsigned(r), &build::unsigned(s)])
 }
@@ -222,6 +343,7 @@ mod tests {
             PublicKey::Ed25519([3; 32]),
             PublicKey::P256(Box::new([4; 65])),
             PublicKey::P384(Box::new([4; 97])),
+            PublicKey::P521(Box::new([4; 133])),
             PublicKey::Rsa {
                 modulus,
                 exponent: alloc::vec![1, 0, 1],
@@ -238,7 +360,7 @@ mod tests {
         let mut below = order;
         below[31] -= 1;
         let sig = |r: &[u8], s: &[u8]| build::sequence(&[&build::unsigned(r), &build::unsigned(s)]);
-        let read = |der: &[u8]| signature_bytes("x", Scheme::EcdsaSha256, der);
+        let read = |der: &[u8]| ecdsa_fixed("x", der, &P256_ORDER);
         assert_eq!(
             read(&sig(&[1], &below)).unwrap(),
             [&[0; 31][..], &[1], &below].concat()

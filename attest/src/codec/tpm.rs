@@ -59,10 +59,13 @@ impl SchemeIds {
         match (self.scheme, hash_of(self.hash)) {
             (ALG_RSASSA, Some(HashAlg::Sha256)) => Some(Scheme::RsaPkcs1Sha256),
             (ALG_RSASSA, Some(HashAlg::Sha384)) => Some(Scheme::RsaPkcs1Sha384),
+            (ALG_RSASSA, Some(HashAlg::Sha512)) => Some(Scheme::RsaPkcs1Sha512),
             (ALG_RSAPSS, Some(HashAlg::Sha256)) => Some(Scheme::RsaPssSha256),
             (ALG_RSAPSS, Some(HashAlg::Sha384)) => Some(Scheme::RsaPssSha384),
+            (ALG_RSAPSS, Some(HashAlg::Sha512)) => Some(Scheme::RsaPssSha512),
             (ALG_ECDSA, Some(HashAlg::Sha256)) => Some(Scheme::EcdsaSha256),
             (ALG_ECDSA, Some(HashAlg::Sha384)) => Some(Scheme::EcdsaSha384),
+            (ALG_ECDSA, Some(HashAlg::Sha512)) => Some(Scheme::EcdsaSha512),
             _ => None,
         }
     }
@@ -94,8 +97,8 @@ impl Signature {
         let value = match scheme {
             ALG_RSASSA | ALG_RSAPSS => SignatureValue::Rsa(r.sized_u16(512)?.to_vec()),
             ALG_ECDSA => SignatureValue::Ecdsa {
-                r: r.sized_u16(48)?.to_vec(),
-                s: r.sized_u16(48)?.to_vec(),
+                r: r.sized_u16(66)?.to_vec(),
+                s: r.sized_u16(66)?.to_vec(),
             },
             other => return Err(unsupported("the tpm signature scheme", other)),
         };
@@ -106,14 +109,22 @@ impl Signature {
         })
     }
 
+    /// A signature without its TPMT_SIGNATURE, as `tpm2_quote -f plain` writes it: the RSA block, or ECDSA in DER.
+    pub(crate) fn plain(bytes: &[u8], key: &PublicKey, ids: SchemeIds) -> Option<Self> {
+        let value = match key.field() {
+            None => SignatureValue::Rsa(bytes.to_vec()),
+            Some(_) => {
+                let (r, s) = crate::codec::spki::ecdsa_numbers("the tpm signature", bytes).ok()?;
+                SignatureValue::Ecdsa { r, s }
+            }
+        };
+        Some(Self { ids, value })
+    }
+
     /// The signature as a checker of `key` takes it: r and s at the curve's length, or the RSA block.
     #[must_use]
     pub fn raw_for(&self, key: &PublicKey) -> Option<Vec<u8>> {
-        let field = match key {
-            PublicKey::P256(_) => 32,
-            PublicKey::P384(_) => 48,
-            PublicKey::Rsa { .. } | PublicKey::Ed25519(_) => 0,
-        };
+        let field = key.field().unwrap_or(0);
         match &self.value {
             SignatureValue::Rsa(block) => {
                 matches!(key, PublicKey::Rsa { .. }).then(|| block.clone())

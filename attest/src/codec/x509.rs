@@ -13,7 +13,7 @@ use der::{Decode as _, Tag};
 use super::der::{Element, Walk, context, malformed, named_bits, single};
 use super::spki;
 use crate::digest::sha256;
-use crate::key::{PublicKey, Scheme};
+use crate::key::{BadSignature, CheckSignature, PublicKey, Scheme};
 use crate::limits;
 use crate::refusal::Refusal;
 use crate::time::Timestamp;
@@ -139,7 +139,7 @@ impl Certificate {
         let spki = fields.expect(Tag::Sequence)?;
         let key = spki::parse(WHAT, spki.raw)?;
         let extensions = match fields.optional(context(3))? {
-            Some(element) => extensions(&fields, element)?,
+            Some(element) => extensions(WHAT, &fields, element)?,
             None => Vec::new(),
         };
         fields.end()?;
@@ -159,7 +159,7 @@ impl Certificate {
             key,
             extensions,
             scheme,
-            signature: spki::signature_bytes(WHAT, scheme, signature)?,
+            signature: spki::signature_value(WHAT, scheme, signature)?.to_vec(),
         })
     }
 
@@ -280,36 +280,62 @@ impl Certificate {
         self.scheme
     }
 
-    /// The signature as [`crate::key::CheckSignature`] takes it.
+    /// The signature as it stands in the certificate: ECDSA's is still DER.
     #[must_use]
     pub fn signature(&self) -> &[u8] {
         &self.signature
     }
+
+    /// Whether `key` signed this certificate, by the scheme that it states; the key decides the family of schemes.
+    ///
+    /// # Errors
+    /// [`BadSignature`].
+    pub fn is_signed_by(
+        &self,
+        key: &PublicKey,
+        check: &dyn CheckSignature,
+    ) -> Result<(), BadSignature> {
+        spki::check(key, self.scheme, &self.tbs, &self.signature, check)
+    }
 }
 
 fn validity(mut dates: Walk<'_>) -> Result<(Timestamp, Timestamp), Refusal> {
-    let pair = (date(dates.next()?)?, date(dates.next()?)?);
+    let pair = (date(WHAT, dates.next()?)?, date(WHAT, dates.next()?)?);
     dates.end()?;
     Ok(pair)
 }
 
-fn date(element: Element<'_>) -> Result<Timestamp, Refusal> {
+/// A UTCTime or GeneralizedTime (RFC 5280, 4.1.2.5).
+pub(crate) fn date(what: &'static str, element: Element<'_>) -> Result<Timestamp, Refusal> {
     let since_epoch = match element.tag {
         Tag::UtcTime => UtcTime::from_der(element.raw).map(|time| time.to_unix_duration()),
         Tag::GeneralizedTime => {
             GeneralizedTime::from_der(element.raw).map(|time| time.to_unix_duration())
         }
-        other => return Err(malformed(WHAT, format!("a date expected, {other} found"))),
+        other => return Err(malformed(what, format!("a date expected, {other} found"))),
     };
     since_epoch
         .map(|duration| Timestamp::from_secs(duration.as_secs()))
-        .map_err(|error| malformed(WHAT, error.to_string()))
+        .map_err(|error| malformed(what, error.to_string()))
 }
 
-fn extensions(fields: &Walk<'_>, element: Element<'_>) -> Result<Vec<Extension>, Refusal> {
+/// The extensions inside of an explicit tag.
+pub(crate) fn extensions(
+    what: &'static str,
+    fields: &Walk<'_>,
+    element: Element<'_>,
+) -> Result<Vec<Extension>, Refusal> {
     let mut explicit = fields.inside(element)?;
-    let mut list = explicit.sequence()?;
+    let list = explicit.sequence()?;
     explicit.end()?;
+    extension_list(what, list)
+}
+
+/// `Extensions` (RFC 5280, 4.1): each once, at most [`limits::CERTIFICATE_EXTENSIONS`].
+pub(crate) fn extension_list(
+    what: &'static str,
+    mut list: Walk<'_>,
+) -> Result<Vec<Extension>, Refusal> {
     let mut all: Vec<Extension> = Vec::new();
     while !list.is_empty() {
         if all.len() >= limits::CERTIFICATE_EXTENSIONS {
@@ -324,12 +350,12 @@ fn extensions(fields: &Walk<'_>, element: Element<'_>) -> Result<Vec<Extension>,
         let critical = match extension.optional(Tag::Boolean)? {
             None => false,
             Some(Element { value: [0xff], .. }) => true,
-            Some(_) => return Err(malformed(WHAT, "an extension's critical flag is not DER")),
+            Some(_) => return Err(malformed(what, "an extension's critical flag is not DER")),
         };
         let value = extension.expect(Tag::OctetString)?.value.to_vec();
         extension.end()?;
         if all.iter().any(|earlier| earlier.oid == oid) {
-            return Err(malformed(WHAT, format!("extension {oid} is there twice")));
+            return Err(malformed(what, format!("extension {oid} is there twice")));
         }
         all.push(Extension {
             oid,

@@ -15,7 +15,7 @@ use crate::chain::{AnchorKind, Chain, Order, TrustAnchors, Usage, VerifiedChain}
 use crate::claims::{Claims, DiceClaims, DiceLayer};
 use crate::codec::cbor::{self, Fields, Form, Value};
 use crate::codec::dice::{self, LayerInfo};
-use crate::key::{CheckSignature, PublicKey, Scheme};
+use crate::key::{CheckSignature, PublicKey};
 use crate::limits;
 use crate::refusal::Refusal;
 use crate::session::{Binding, Label};
@@ -25,8 +25,8 @@ use crate::time::Timestamp;
 pub const MEDIA_TYPE: &str = "application/vnd.assay.dice+cbor";
 
 const WHAT: &str = "the dice member";
-/// The longest signature: RSA does not sign here, so r and s of P-384.
-const SIGNATURE_BYTES: usize = 96;
+/// The longest signature: RSA does not sign here, so r and s of P-521.
+const SIGNATURE_BYTES: usize = 132;
 /// Where the device's own key stands on a full chain, counted from the root: root, model, provisioner, device.
 const DEVICE: usize = 3;
 
@@ -180,16 +180,6 @@ impl DiceIdentity {
                 index: layers.len().saturating_sub(1),
             });
         };
-        for (index, layer) in layers.iter().enumerate().skip(first_measured) {
-            // All zero is a place that is not used (Blackwell's second one): it names no firmware.
-            if layer
-                .info
-                .as_ref()
-                .is_none_or(|info| info.fwids().all(dice::Fwid::is_zero))
-            {
-                return Err(Refusal::DiceNoFwid { index });
-            }
-        }
         let device = first_measured
             .checked_sub(1)
             .filter(|device| *device > 0)
@@ -218,12 +208,8 @@ impl DiceIdentity {
         signature: &[u8],
         check: &dyn CheckSignature,
     ) -> Result<DiceProof, Refusal> {
-        let scheme = match self.leaf {
-            PublicKey::Ed25519(_) => Scheme::Ed25519,
-            PublicKey::P256(_) => Scheme::EcdsaSha256,
-            PublicKey::P384(_) => Scheme::EcdsaSha384,
-            PublicKey::Rsa { .. } => return Err(Refusal::DiceSignature),
-        };
+        // RSA does not sign here.
+        let scheme = self.leaf.scheme().ok_or(Refusal::DiceSignature)?;
         check
             .check(&self.leaf, scheme, binding.as_bytes(), signature)
             .map_err(|_| Refusal::DiceSignature)?;
@@ -320,8 +306,12 @@ fn layer_claims(layer: &Layer) -> Result<DiceLayer, Refusal> {
     })
 }
 
-/// Reads every certificate and checks what DICE adds to X.509: the device key that a layer names is its issuer's.
-fn layers(chain: &VerifiedChain<'_>) -> Result<Vec<Layer>, Refusal> {
+/// Reads every certificate and checks what DICE adds to X.509: the device key that a layer names is its issuer's, and below a
+/// layer that names its firmware each does.
+///
+/// # Errors
+/// `dice.*` and the shape's refusals.
+pub fn layers(chain: &VerifiedChain<'_>) -> Result<Vec<Layer>, Refusal> {
     let mut layers = Vec::new();
     let mut issuer: Option<&[u8]> = None;
     for (index, certificate) in chain.certificates().iter().enumerate() {
@@ -338,5 +328,15 @@ fn layers(chain: &VerifiedChain<'_>) -> Result<Vec<Layer>, Refusal> {
             ueid: dice::ueid(certificate)?,
         });
     }
-    Ok(layers)
+    let named = |layer: &Layer| {
+        let info = layer.info.as_ref();
+        // All zero is a place that is not used (Blackwell's second one): it names no firmware.
+        info.is_some_and(|info| !info.fwids().all(dice::Fwid::is_zero))
+    };
+    let first = layers.iter().position(|layer| layer.info.is_some());
+    let unnamed = |(_, layer): &(usize, &Layer)| !named(layer);
+    match first.and_then(|first| layers.iter().enumerate().skip(first).find(unnamed)) {
+        Some((index, _)) => Err(Refusal::DiceNoFwid { index }),
+        None => Ok(layers),
+    }
 }

@@ -5,12 +5,12 @@
 //! (TPMS_ATTEST), 7 its signature; where the AK is the child of a primary, 8 that primary's name.
 
 use super::{Context, Format, Member};
-use crate::claims::{Claims, PcrBanks, TpmClaims};
+use crate::claims::{Claims, TpmClaims};
 use crate::codec::cbor::{self, Fields, Form, Value};
-use crate::codec::tpm::{self, Attest, Attested, PcrSelection, Public, Signature};
-use crate::digest::Digest;
+use crate::codec::tpm::{self, Attest, Attested, Public, Signature};
 use crate::expected::{Name, TpmExpectation};
 use crate::limits;
+use crate::quote::{PcrValues, quoted_pcrs};
 use crate::refusal::Refusal;
 use crate::session::Label;
 use alloc::boxed::Box;
@@ -46,7 +46,7 @@ impl Format for Tpm {
 #[derive(Clone, Debug)]
 pub struct TpmEvidence {
     quote: Signed,
-    pcrs: BTreeMap<u16, BTreeMap<u8, Vec<u8>>>,
+    pcrs: PcrValues,
     ak: Public,
     ak_parent: Option<Name>,
     request_key: Option<CertifiedKey>,
@@ -153,43 +153,6 @@ impl TpmEvidence {
         Ok(())
     }
 
-    fn check_pcrs(&self) -> Result<PcrBanks, Refusal> {
-        let Attested::Quote { selection, digest } = &self.quote.attest.attested else {
-            return Err(Refusal::TpmType {
-                found: tpm::ATTEST_CERTIFY,
-            });
-        };
-        let mut banks = PcrBanks::new();
-        let mut in_order = Vec::new();
-        for PcrSelection { bank, pcrs } in selection.iter().filter(|bank| !bank.pcrs.is_empty()) {
-            let hash = tpm::hash_of(*bank).ok_or_else(|| tpm::algorithm("pcr bank", *bank))?;
-            let values = self.pcrs.get(bank).ok_or(Refusal::TpmPcrSelection)?;
-            if !values.keys().eq(pcrs) {
-                return Err(Refusal::TpmPcrSelection);
-            }
-            let values = values
-                .iter()
-                .map(|(index, value)| Some((*index, Digest::new(hash, value)?)))
-                .collect::<Option<BTreeMap<_, _>>>()
-                .ok_or(Refusal::TpmPcrSelection)?;
-            in_order.extend(values.values().cloned());
-            if banks.insert(hash, values).is_some() {
-                return Err(Refusal::TpmPcrSelection);
-            }
-        }
-        if banks.is_empty() || banks.len() != self.pcrs.len() {
-            return Err(Refusal::TpmPcrSelection);
-        }
-        let hash = self.quote.signature.ids.hash;
-        let hash = tpm::hash_of(hash).ok_or_else(|| tpm::algorithm("quote", hash))?;
-        let recomputed = tpm::pcr_digest(hash, &in_order.iter().collect::<Vec<_>>());
-        if bool::from(recomputed.bytes().ct_eq(digest)) {
-            Ok(banks)
-        } else {
-            Err(Refusal::TpmPcrDigest)
-        }
-    }
-
     fn check_request_key(
         &self,
         certified: &CertifiedKey,
@@ -223,7 +186,7 @@ impl Member for TpmEvidence {
     fn verify(&self, context: &Context<'_>, claims: &mut Claims) -> Result<(), Refusal> {
         let ak_name = self.check_ak(context)?;
         self.check_signed("quote", &self.quote, &ak_name, context)?;
-        let pcrs = self.check_pcrs()?;
+        let pcrs = quoted_pcrs(&self.quote.attest, &self.quote.signature, &self.pcrs)?;
         if let Some(certified) = &self.request_key {
             self.check_request_key(certified, &ak_name, context)?;
         }
@@ -246,7 +209,7 @@ fn signed(fields: &mut Fields, attest: i64, signature: i64) -> Result<Signed, Re
     })
 }
 
-fn pcr_values(value: Value) -> Result<BTreeMap<u16, BTreeMap<u8, Vec<u8>>>, Refusal> {
+fn pcr_values(value: Value) -> Result<PcrValues, Refusal> {
     let banks = entries(value)?;
     if banks.len() > limits::PCR_BANKS {
         return Err(Refusal::TooLarge {

@@ -141,6 +141,7 @@ fn i2_each_one_bit_change_in_each_certificate_is_refused() {
             "evidence.trailing_bytes",
             "evidence.unsupported",
             "evidence.too_large",
+            "algorithm.unsupported",
         ],
     ]
     .concat();
@@ -361,15 +362,29 @@ fn caliptras_names_do_not_chain_though_the_signature_is_good() {
         Certificate::parse(&ldevid).unwrap(),
         Certificate::parse(&fmc).unwrap(),
     );
-    assert_eq!(
-        AwsLc.check(above.key(), below.scheme(), below.tbs(), below.signature()),
-        Ok(())
-    );
+    assert_eq!(below.is_signed_by(above.key(), &AwsLc), Ok(()));
     // The LDevID stands for a root here: its issuer's certificate is not published, only a request for it.
     let anchor = Anchor::from_certificate("caliptra", AnchorKind::Engineering, &above).unwrap();
     let anchors = TrustAnchors::new(anchor, Vec::new());
     assert_eq!(
-        verify(&[ldevid, fmc.clone()], &anchors, Usage::Dice, NOW),
+        verify(&[ldevid.clone(), fmc.clone()], &anchors, Usage::Layers, NOW),
+        Err(Refusal::ChainName { index: 1 }),
+        "the pinned certificate itself, and another issuer's name"
+    );
+    assert_eq!(
+        verify(&[ldevid.clone(), fmc.clone()], &anchors, Usage::Dice, NOW),
+        Err(Refusal::ChainNoAnchor),
+        "a proof's chain has its root"
+    );
+    // A pin of the key alone says nothing of a certificate that somebody else signed.
+    let key = Anchor::pin("caliptra", AnchorKind::Engineering, above.spki()).unwrap();
+    assert_eq!(
+        verify(
+            &[ldevid, fmc.clone()],
+            &TrustAnchors::new(key, Vec::new()),
+            Usage::Dice,
+            NOW
+        ),
         Err(Refusal::ChainNoAnchor),
         "not self-issued"
     );
@@ -395,14 +410,14 @@ fn caliptras_ldevid_is_signed_by_the_key_of_its_idevid_request() {
         .unwrap();
     let idevid = spki::parse("request", &request[at..at + 120]).unwrap();
     let ldevid = Certificate::parse(&ldevid).unwrap();
-    let check = AwsLc.check(&idevid, ldevid.scheme(), ldevid.tbs(), ldevid.signature());
+    let check = ldevid.is_signed_by(&idevid, &AwsLc);
     assert_eq!(check, Ok(()));
     assert_eq!(ldevid.basic_constraints().unwrap().path_len, Some(6));
 }
 
-/// Its links are good Ed25519 signatures; its critical extension is not understood yet, so the chain is refused.
+/// Every link stands on the one above; cut anywhere below the root it is still a chain of layers, and no proof.
 #[test]
-fn an_open_dice_chain_is_refused_until_its_inputs_are_read() {
+fn an_open_dice_chain_is_one_of_layers() {
     let Some(root) = certificate("open-dice", "x509-ed25519-uds.der") else {
         return;
     };
@@ -411,21 +426,48 @@ fn an_open_dice_chain_is_refused_until_its_inputs_are_read() {
         let name = format!("x509-ed25519-chain-{link}.der");
         chain.push(certificate("open-dice", &name).unwrap());
     }
-    let parsed: Vec<_> = chain
-        .iter()
-        .map(|der| Certificate::parse(der).unwrap())
-        .collect();
-    for (above, below) in parsed.iter().zip(&parsed[1..]) {
-        let check = AwsLc.check(above.key(), below.scheme(), below.tbs(), below.signature());
-        assert_eq!(check, Ok(()));
-    }
-    let anchor = Anchor::from_certificate("uds", AnchorKind::Operator, &parsed[0]).unwrap();
+    let parsed = Certificate::parse(&chain[0]).unwrap();
+    let anchor = Anchor::from_certificate("uds", AnchorKind::Operator, &parsed).unwrap();
     let anchors = TrustAnchors::new(anchor, Vec::new());
-    let oid = "1.3.6.1.4.1.11129.2.1.24".to_owned();
+    for length in 1..=4 {
+        let layers = verify(&chain[..length], &anchors, Usage::Layers, NOW);
+        assert_eq!(layers, Ok(()), "{length}");
+    }
+    assert_eq!(
+        verify(&chain[1..], &anchors, Usage::Layers, NOW),
+        Ok(()),
+        "the root left out"
+    );
     assert_eq!(
         verify(&chain, &anchors, Usage::Dice, NOW),
-        Err(Refusal::ChainCritical { index: 1, oid })
+        Err(Refusal::ChainBasicConstraints { index: 3 }),
+        "its last layer is a CA and signs no evidence"
     );
+    for dropped in 1..3 {
+        let mut short = chain.clone();
+        short.remove(dropped);
+        assert_eq!(
+            verify(&short, &anchors, Usage::Layers, NOW),
+            Err(Refusal::ChainName { index: dropped })
+        );
+    }
+    let mut swapped = chain.clone();
+    swapped.swap(1, 2);
+    assert_eq!(
+        verify(&swapped, &anchors, Usage::Layers, NOW),
+        Err(Refusal::ChainOrder { index: 1 })
+    );
+    let repeated = [&chain[..], &chain[3..]].concat();
+    assert_eq!(
+        verify(&repeated, &anchors, Usage::Layers, NOW),
+        Err(Refusal::ChainDuplicate { index: 4 })
+    );
+    for at in 0..4 {
+        let mut bent = chain.clone();
+        *bent[at].last_mut().unwrap() ^= 1;
+        let found = verify(&bent, &anchors, Usage::Layers, NOW);
+        assert_eq!(found, Err(Refusal::ChainSignature { index: at }));
+    }
 }
 
 #[test]
@@ -448,10 +490,7 @@ fn oxides_template_does_not_verify_under_its_ca() {
         Err(Refusal::ChainName { index: 1 })
     );
     let alias = Certificate::parse(&alias).unwrap();
-    assert_eq!(
-        AwsLc.check(root.key(), alias.scheme(), alias.tbs(), alias.signature()),
-        Err(BadSignature)
-    );
+    assert_eq!(alias.is_signed_by(root.key(), &AwsLc), Err(BadSignature));
     assert_eq!(
         verify(&[ca], &anchors, Usage::Dice, NOW),
         Err(Refusal::ChainBasicConstraints { index: 0 })
@@ -548,9 +587,17 @@ fn a_cross_signed_ek_root_is_pinned_and_left_out() {
         NOW,
     );
     assert_eq!(alone, Err(Refusal::ChainBasicConstraints { index: 0 }));
-    let both = verify(&[root, middle], &anchors, Usage::EndorsementKey, NOW);
+    let authority = Usage::EndorsementAuthority;
     assert_eq!(
-        both,
+        verify(std::slice::from_ref(&middle), &anchors, authority, NOW),
+        Ok(())
+    );
+    // The pinned certificate itself may stand in the chain, though GlobalSign signed it, whom nobody pinned.
+    let both = [root, middle];
+    assert_eq!(verify(&both, &anchors, authority, NOW), Ok(()));
+    let key = Anchor::pin("stm", AnchorKind::Vendor, parsed.spki()).unwrap();
+    assert_eq!(
+        verify(&both, &TrustAnchors::new(key, Vec::new()), authority, NOW),
         Err(Refusal::ChainNoAnchor),
         "signed by somebody nobody pinned"
     );
@@ -565,10 +612,7 @@ fn nuvotons_unordered_names_are_accepted_as_they_stand() {
     };
     let root = Certificate::parse(&der).unwrap();
     assert!(root.is_self_issued());
-    assert_eq!(
-        AwsLc.check(root.key(), root.scheme(), root.tbs(), root.signature()),
-        Ok(())
-    );
+    assert_eq!(root.is_signed_by(root.key(), &AwsLc), Ok(()));
     Anchor::from_certificate("nuvoton", AnchorKind::Vendor, &root).unwrap();
 }
 

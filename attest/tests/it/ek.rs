@@ -113,7 +113,7 @@ fn swtpms_ek_certificates_chain_to_its_local_ca() {
         kinds.push(match key {
             PublicKey::Rsa { .. } => "rsa",
             PublicKey::P384(_) => "p384",
-            PublicKey::P256(_) | PublicKey::Ed25519(_) => "other",
+            PublicKey::P256(_) | PublicKey::P521(_) | PublicKey::Ed25519(_) => "other",
         });
     }
     kinds.sort_unstable();

@@ -21,9 +21,15 @@ mod forge;
 #[cfg(test)]
 mod logs;
 #[cfg(test)]
+mod open_dice;
+#[cfg(test)]
 mod properties;
 #[cfg(test)]
 mod purity;
+#[cfg(test)]
+mod revocation;
+#[cfg(test)]
+mod schemes;
 #[cfg(test)]
 mod soft_tpm;
 #[cfg(test)]

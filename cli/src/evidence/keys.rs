@@ -93,6 +93,7 @@ fn ec(curve: &str, x: &[u8], y: &[u8]) -> Option<PublicKey> {
     match curve {
         "P-256" => Some(PublicKey::P256(Box::new(point(32)?.try_into().ok()?))),
         "P-384" => Some(PublicKey::P384(Box::new(point(48)?.try_into().ok()?))),
+        "P-521" => Some(PublicKey::P521(Box::new(point(66)?.try_into().ok()?))),
         _ => None,
     }
 }

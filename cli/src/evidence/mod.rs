@@ -11,6 +11,7 @@ pub(crate) mod table;
 mod claimset;
 mod jws;
 mod keys;
+mod path;
 mod spdm;
 mod trust;
 
@@ -18,11 +19,15 @@ mod trust;
 mod bundle;
 mod cmw;
 mod cose;
+mod dice_chain;
 mod ear;
 mod eat;
+mod ek_cert;
+mod open_dice;
 mod spdm_chain;
 mod spdm_measurements;
 mod spdm_report;
+mod tpm_quote;
 
 #[cfg(test)]
 mod tests;

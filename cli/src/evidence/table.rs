@@ -4,15 +4,23 @@ use super::Kind;
 use super::bundle::Bundle;
 use super::cmw::Cmw;
 use super::cose::Cose;
+use super::dice_chain::DiceChain;
 use super::ear::Ear;
 use super::eat::Eat;
+use super::ek_cert::EkCert;
+use super::open_dice::OpenDice;
 use super::spdm_chain::SpdmChain;
 use super::spdm_measurements::SpdmMeasurements;
 use super::spdm_report::SpdmReport;
+use super::tpm_quote::TpmQuote;
 
 /// Every kind; the order decides what a file is taken for where several see themselves in it: the most specific first.
 pub(crate) const KINDS: &[&dyn Kind] = &[
     &SpdmReport,       // device evidence
+    &TpmQuote,         // device evidence
+    &OpenDice,         // certificates
+    &DiceChain,        // certificates
+    &EkCert,           // certificates
     &SpdmChain,        // device evidence
     &Bundle,           // of a nexus
     &Cmw,              // wrappers
@@ -26,11 +34,19 @@ pub(crate) const KINDS: &[&dyn Kind] = &[
 pub(crate) const MANIFEST: &[(&str, &str)] = &[
     ("cmw", "cmw"),
     ("cose", "cose"),
+    ("dice-riot", "dice-chain"),
+    ("dice-tcbinfo", "dice-chain"),
     ("ear", "ear"),
     ("eat-composite", "eat"),
     ("eat-cwt", "eat"),
     ("eat-jwt", "eat"),
+    ("ek-cert", "ek-cert"),
     ("nitro-doc", "eat"),
+    ("nv-device-chain", "dice-chain"),
+    ("nv-trust-anchor", "dice-chain"),
+    ("open-dice-chain", "open-dice"),
+    ("tpm-attestation-pb", "tpm-quote"),
+    ("tpm-quote", "tpm-quote"),
     ("spdm-certchain", "spdm-chain"),
     ("spdm-measurement-record", "spdm-measurements"),
     ("spdm-report", "spdm-report"),
@@ -85,6 +101,46 @@ pub(crate) const DECISIONS: &[(&str, &str)] = &[
     (
         "spdm-measurements: a device open for debug",
         "accepted, with `device_mode.closed` false; appraisal refuses it",
+    ),
+    (
+        "dice-chain: a bare CompositeDeviceID or TcbInfo",
+        "accepted with `authenticated` false, as no signature covers it; refused where --root or --key asks for one",
+    ),
+    (
+        "dice-chain: caliptra's FMC alias, whose issuer has another name than the LDevID's subject",
+        "refused (`chain.name` or `chain.no_anchor`) though the signature is good: names are compared as DER",
+    ),
+    (
+        "dice-chain, open-dice: operational flags of a layer",
+        "notSecure, recovery and debug are refused with `dice.flags`, authenticated; notConfigured (which real parts ship with) and the others stand in `lowered_by`",
+    ),
+    (
+        "dice-chain: a certification request",
+        "accepted with `authenticated` false where it proves possession, with --key of its own key authenticated",
+    ),
+    (
+        "dice-chain: a chain that ends in a CA, or leaves its root out",
+        "accepted but for NVIDIA's shapes, which must be whole",
+    ),
+    (
+        "ek-cert: a name whose SET OF is not in DER's order (NUVO 2110)",
+        "accepted, named in `quirks`: names are compared whole and nothing is read out of them",
+    ),
+    (
+        "ek-cert: a root that another signed (STM under GlobalSign)",
+        "accepted where that very certificate is named with --root, named in `quirks`",
+    ),
+    (
+        "ek-cert: GCE's certificates, an RSA CA above ECC keys, no extended key usage in the leaf",
+        "accepted; an EK may not sign and an AK may not receive secrets, whatever the CA",
+    ),
+    (
+        "tpm-quote: trustee's nonce, filled up to 64 bytes with zeros",
+        "--nonce may be given with or without the zeros; in any other form it is compared whole",
+    ),
+    (
+        "tpm-quote: SHA-1",
+        "refused with `tpm.algorithm`; a go-tpm-tools quote of SHA-1 beside others is checked and ignored",
     ),
 ];
 

@@ -167,7 +167,7 @@ mod tests {
                     UnparsedPublicKey::new(&ECDSA_P256_SHA256_FIXED, key.as_slice())
                         .verify(b"message", &signature)
                 }
-                PublicKey::P384(_) | PublicKey::Rsa { .. } => unreachable!(),
+                PublicKey::P384(_) | PublicKey::P521(_) | PublicKey::Rsa { .. } => unreachable!(),
             }
             .unwrap();
         }

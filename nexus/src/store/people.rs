@@ -111,7 +111,7 @@ impl RequestAlgorithm {
         match jwk.public_key() {
             PublicKey::Ed25519(key) => Some((Self::EdDsa, key.to_vec())),
             PublicKey::P256(point) => Some((Self::Es256, point.to_vec())),
-            PublicKey::P384(_) | PublicKey::Rsa { .. } => None,
+            PublicKey::P384(_) | PublicKey::P521(_) | PublicKey::Rsa { .. } => None,
         }
     }
 

@@ -63,6 +63,7 @@ pub(super) fn is_of_key(certificate: &[u8], public: &[u8]) -> bool {
     let needle: &[u8] = match &public.key {
         PublicKey::P256(point) => point.as_slice(),
         PublicKey::P384(point) => point.as_slice(),
+        PublicKey::P521(point) => point.as_slice(),
         PublicKey::Rsa { modulus, .. } => modulus,
         PublicKey::Ed25519(key) => key,
     };

@@ -79,6 +79,7 @@ impl Asymmetric {
             }
             (Self::P256, PublicKey::P256(_))
             | (Self::P384, PublicKey::P384(_))
+            | (Self::P521, PublicKey::P521(_))
             | (Self::Ed25519, PublicKey::Ed25519(_)) => true,
             (
                 Self::RsaSsa(_)
@@ -102,7 +103,9 @@ impl Asymmetric {
             (Self::RsaPss(_), HashAlg::Sha384) => Some(Scheme::RsaPssSha384),
             (Self::P256 | Self::P384 | Self::P521, HashAlg::Sha256) => Some(Scheme::EcdsaSha256),
             (Self::P256 | Self::P384 | Self::P521, HashAlg::Sha384) => Some(Scheme::EcdsaSha384),
-            (_, HashAlg::Sha512) => None,
+            (Self::RsaSsa(_), HashAlg::Sha512) => Some(Scheme::RsaPkcs1Sha512),
+            (Self::RsaPss(_), HashAlg::Sha512) => Some(Scheme::RsaPssSha512),
+            (Self::P256 | Self::P384 | Self::P521, HashAlg::Sha512) => Some(Scheme::EcdsaSha512),
             // EdDSA hashes inside: the transcript's hash is in the message (DSP0274 1.2, 15).
             (Self::Ed25519, _) => Some(Scheme::Ed25519),
         }

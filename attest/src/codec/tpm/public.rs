@@ -22,6 +22,7 @@ const ALG_OAEP: u16 = 0x0017;
 const ALG_ECC: u16 = 0x0023;
 const ECC_P256: u16 = 0x0003;
 const ECC_P384: u16 = 0x0004;
+const ECC_P521: u16 = 0x0005;
 
 /// TPMA_OBJECT (Part 2, 8.3).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -247,6 +248,7 @@ fn ecc(r: &mut Reader<'_>) -> Result<PublicKey, Refusal> {
     let field = match curve {
         ECC_P256 => 32,
         ECC_P384 => 48,
+        ECC_P521 => 66,
         other => return Err(unsupported("the tpm curve", other)),
     };
     let (Some(x), Some(y)) = (padded(x, field), padded(y, field)) else {
@@ -256,7 +258,8 @@ fn ecc(r: &mut Reader<'_>) -> Result<PublicKey, Refusal> {
     let boxed = point.into_boxed_slice();
     let key = match curve {
         ECC_P256 => Box::<[u8; 65]>::try_from(boxed).map(PublicKey::P256),
-        _ => Box::<[u8; 97]>::try_from(boxed).map(PublicKey::P384),
+        ECC_P384 => Box::<[u8; 97]>::try_from(boxed).map(PublicKey::P384),
+        _ => Box::<[u8; 133]>::try_from(boxed).map(PublicKey::P521),
     };
     key.map_err(|_wrong| malformed(r, format!("the point has no {field}-byte coordinates")))
 }

@@ -84,10 +84,16 @@ fn ecc_keys_keep_their_leading_zeros() {
         code(Public::parse(&ecc_public(3, &[7; 33], &[7; 32]))),
         "evidence.malformed"
     );
+    assert!(matches!(
+        Public::parse(&ecc_public(5, &[7; 66], &[7; 66]))
+            .unwrap()
+            .key,
+        PublicKey::P521(_)
+    ));
     assert_eq!(
-        code(Public::parse(&ecc_public(5, &[7; 66], &[7; 66]))),
+        code(Public::parse(&ecc_public(0x20, &[7; 32], &[7; 32]))),
         "evidence.unsupported",
-        "P-521"
+        "SM2"
     );
     assert_eq!(
         code(Public::parse(&ecc_public(3, &[7; 67], &[7; 32]))),
@@ -147,17 +153,18 @@ fn signatures_fit_their_key_or_none() {
 }
 
 #[test]
-fn only_sha_256_and_sha_384_sign() {
+fn only_sha_2_signs() {
     let accepted = |scheme, hash| SchemeIds { scheme, hash }.accepted();
     assert_eq!(accepted(0x18, 0x0b), Some(Scheme::EcdsaSha256));
     assert_eq!(accepted(0x18, 0x0c), Some(Scheme::EcdsaSha384));
     assert_eq!(accepted(0x14, 0x0b), Some(Scheme::RsaPkcs1Sha256));
     assert_eq!(accepted(0x16, 0x0c), Some(Scheme::RsaPssSha384));
+    assert_eq!(accepted(0x18, 0x0d), Some(Scheme::EcdsaSha512));
     for (scheme, hash) in [
         (0x18, 4),
         (0x14, 4),
         (0x16, 4),
-        (0x18, 0x0d),
+        (0x18, 0x12),
         (0x17, 0x0b),
         (0x10, 0x10),
         (0x19, 0x0b),

@@ -242,7 +242,7 @@ fn the_member_is_one_encoding_of_chain_and_signature() {
         write(&[device.certificates(), device.certificates()].concat()),
         Err(Refusal::ChainTooLong { limit: 8 })
     );
-    assert!(DiceEvidence::parse(&DiceEvidence::write(device.certificates(), &[0; 97])).is_err());
+    assert!(DiceEvidence::parse(&DiceEvidence::write(device.certificates(), &[0; 133])).is_err());
 }
 
 #[test]
