@@ -15,6 +15,17 @@ const NO_ARTEFACT: &[&str] = &[
     "cmw/x509-cert+cbor-cmw.der",
 ];
 
+/// Kinds of the manifest of which every file but those is an artefact on its own.
+const MUST: &[&str] = &[
+    "cmw",
+    "cose",
+    "ear",
+    "eat-composite",
+    "eat-cwt",
+    "eat-jwt",
+    "nitro-doc",
+];
+
 /// The folder of vectors: `ASSAY_VECTORS`, else beside the project. In CI it must be there.
 fn vectors() -> Option<PathBuf> {
     let beside = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../shared/vectors");
@@ -60,11 +71,14 @@ fn every_vector_is_taken_for_what_it_is() {
         let ran = person().run(&["evidence", "inspect", &path, "-o", "json"]);
         assert!(matches!(ran.code, 0 | 3), "{name}: {ran:?}");
         assert!(!ran.stderr.contains("panicked"), "{name}: {ran:?}");
-        if NO_ARTEFACT.contains(&name.as_str()) || ran.code == 3 {
+        let theirs = row["kind"].as_str().unwrap();
+        let must = MUST.contains(&theirs);
+        if NO_ARTEFACT.contains(&name.as_str()) || (ran.code == 3 && !must) {
             continue;
         }
-        let found = serde_json::from_str::<Value>(&ran.stdout).unwrap()["kind"].clone();
-        if let Some(expected) = ours.get(row["kind"].as_str().unwrap())
+        let found: Value = serde_json::from_str(&ran.stdout).unwrap_or_default();
+        let found = found["kind"].clone();
+        if let Some(expected) = ours.get(theirs)
             && found != *expected
         {
             wrong.push(format!("{name}: {found} instead of {expected}"));
