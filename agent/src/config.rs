@@ -30,6 +30,9 @@ pub struct Config {
     /// The TPM; leave the table out on a machine without one.
     #[serde(default)]
     pub tpm: Option<Tpm>,
+    /// The logs that go with a proof.
+    #[serde(default)]
+    pub logs: Logs,
     /// The lab's software DICE. It proves nothing about hardware.
     #[serde(default)]
     pub software_dice: Option<SoftwareRoot>,
@@ -44,6 +47,18 @@ pub struct Config {
 pub struct Tpm {
     /// TCTI: `device:/dev/tpmrm0`, or a software TPM's `swtpm:host=127.0.0.1,port=2321`.
     pub tcti: String,
+}
+
+/// The logs that go with a proof. What is sent once should be sent always: the nexus sees where a log is missing.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Logs {
+    /// The firmware's event log: `/sys/kernel/security/tpm0/binary_bios_measurements`.
+    #[serde(default)]
+    pub uefi: Option<PathBuf>,
+    /// The IMA list: `/sys/kernel/security/ima/binary_runtime_measurements`.
+    #[serde(default)]
+    pub ima: Option<PathBuf>,
 }
 
 /// The channel to hosts.
@@ -126,6 +141,8 @@ impl Config {
         Settings {
             state: self.state.clone(),
             tcti: self.tpm.as_ref().map(|tpm| tpm.tcti.clone()),
+            uefi_log: self.logs.uefi.clone(),
+            ima_log: self.logs.ima.clone(),
             software_dice: self.software_dice.clone(),
         }
     }
@@ -151,6 +168,10 @@ mod tests {
             claim_file: Some("x".into()),
             serial: Some("x".into()),
             model: Some("x".into()),
+            logs: Logs {
+                uefi: Some("x".into()),
+                ima: Some("x".into()),
+            },
             software_dice: Some(SoftwareRoot {
                 uds: "x".into(),
                 certificates: "x".into(),

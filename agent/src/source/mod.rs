@@ -3,6 +3,7 @@
 //! A source imports this file only. Everything here blocks (a TPM takes its time) and so runs on the thread of [`roots`].
 
 pub mod dice;
+pub mod logs;
 pub mod roots;
 pub mod soft_key;
 pub mod table;

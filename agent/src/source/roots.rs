@@ -3,11 +3,12 @@
 use super::soft_key::SoftKey;
 use super::table::{self, Settings};
 use super::{Ask, Keys, Source, SourceError, TpmIdentity};
+use assay_attest::attester::logs::fits;
 use assay_attest::attester::{Draft, Statement};
 use assay_attest::expected::RequestKey;
 use assay_attest::hpke::HpkeKey;
 use assay_attest::refusal::Refusal;
-use assay_attest::session::{Purpose, SessionInput};
+use assay_attest::session::{Label, Purpose, SessionInput};
 use std::fmt;
 use std::sync::mpsc::{self, Receiver, RecvTimeoutError, Sender};
 use std::time::Duration;
@@ -15,6 +16,8 @@ use tokio::sync::oneshot;
 
 /// How long a root stays open after the last request: others may want the TPM too.
 const REST_AFTER: Duration = Duration::from_millis(500);
+/// How often logs are read and PCRs quoted before what there is is sent; logs grow.
+const TRIES: u32 = 5;
 /// The TSS keeps its largest structures on the stack.
 const STACK: usize = 512 * 1024;
 
@@ -225,6 +228,37 @@ impl Holder {
             .ok_or(SourceError::Closed)
     }
 
+    /// Collects every member in its order. False where a log no longer fitted the quote that followed it: it has grown meanwhile.
+    fn collect(&mut self, draft: &mut Draft, pcrs: &[u8]) -> Result<bool, SourceError> {
+        let build = |refusal: Refusal| SourceError::Build {
+            why: refusal.to_string(),
+        };
+        let mut logs = Vec::new();
+        let mut settled = true;
+        for source in &mut self.sources {
+            let label = source.label();
+            let binding = draft.binding(label).map_err(build)?;
+            let ask = Ask {
+                binding: &binding,
+                pcrs,
+            };
+            let value = source.collect(&ask)?;
+            match label {
+                Label::LogUefi | Label::LogIma => logs.push((label, value.clone())),
+                Label::Tpm => {
+                    settled = logs
+                        .iter()
+                        .all(|(label, log)| fits(*label, log, &value).is_ok());
+                }
+                _ => {}
+            }
+            draft
+                .add(label, source.media_type(), value)
+                .map_err(build)?;
+        }
+        Ok(settled)
+    }
+
     fn prove(&mut self, proof: &Proof) -> Result<Vec<u8>, SourceError> {
         let build = |refusal: Refusal| SourceError::Build {
             why: refusal.to_string(),
@@ -238,18 +272,16 @@ impl Holder {
             hpke: &proof.hpke,
             activation_secret: &proof.activation_secret,
         };
-        let mut draft = Draft::begin(&input, &proof.statement).map_err(build)?;
-        for source in &mut self.sources {
-            let label = source.label();
-            let binding = draft.binding(label).map_err(build)?;
-            let value = source.collect(&Ask {
-                binding: &binding,
-                pcrs: &proof.pcrs,
-            })?;
-            draft
-                .add(label, source.media_type(), value)
-                .map_err(build)?;
-        }
+        let mut tries = 0;
+        let draft = loop {
+            tries += 1;
+            let mut draft = Draft::begin(&input, &proof.statement).map_err(build)?;
+            let settled = self.collect(&mut draft, &proof.pcrs)?;
+            // After the last try it is sent as it is: the nexus says what does not fit.
+            if settled || tries == TRIES {
+                break draft;
+            }
+        };
         let request_key = self.request_key.clone();
         let keys = self.keys()?;
         draft

@@ -1,6 +1,7 @@
 //! The only list of sources.
 
 use super::dice::{Dice, SoftwareRoot};
+use super::logs::Log;
 use super::{Source, SourceError};
 use std::path::PathBuf;
 
@@ -11,6 +12,10 @@ pub struct Settings {
     pub state: PathBuf,
     /// TCTI of the TPM; `None` where the machine has none.
     pub tcti: Option<String>,
+    /// The firmware's event log, where it is configured.
+    pub uefi_log: Option<PathBuf>,
+    /// The IMA list, where it is configured.
+    pub ima_log: Option<PathBuf>,
     /// The lab's software DICE, where it is configured.
     pub software_dice: Option<SoftwareRoot>,
 }
@@ -31,6 +36,14 @@ pub const ROWS: &[Row] = &[
     Row {
         name: "tpm",
         open: tpm,
+    },
+    Row {
+        name: "log.uefi",
+        open: uefi_log,
+    },
+    Row {
+        name: "log.ima",
+        open: ima_log,
     },
     Row {
         name: "dice.software",
@@ -54,6 +67,16 @@ fn tpm(settings: &Settings) -> Opened {
     };
     let tpm = super::tpm::Tpm::open(tcti, &settings.state.join("tpm.json"))?;
     Ok(Some(Box::new(tpm)))
+}
+
+fn uefi_log(settings: &Settings) -> Opened {
+    let log = settings.uefi_log.as_deref().map(Log::uefi);
+    Ok(log.map(|log| -> Box<dyn Source> { Box::new(log) }))
+}
+
+fn ima_log(settings: &Settings) -> Opened {
+    let log = settings.ima_log.as_deref().map(Log::ima);
+    Ok(log.map(|log| -> Box<dyn Source> { Box::new(log) }))
 }
 
 fn software_dice(settings: &Settings) -> Opened {

@@ -211,3 +211,80 @@ fn without_a_root_the_key_is_soft_and_the_proof_is_none() {
     let refused = Known::of(&roots).verify(&proof(1), &bytes).unwrap_err();
     assert_eq!(refused.code(), "evidence.no_proof");
 }
+
+/// A log with these events, each in the SHA-256 bank, extended into the TPM as firmware would.
+fn boot_log(swtpm: &SwTpm, events: &[(u8, u32, &[u8])]) -> Vec<u8> {
+    let mut header = b"Spec ID Event03\0".to_vec();
+    header.extend([0, 0, 0, 0, 0, 2, 0, 2, 1, 0, 0, 0, 0x0b, 0, 32, 0, 0]);
+    let mut log = vec![0, 0, 0, 0, 3, 0, 0, 0];
+    log.extend([0; 20]);
+    log.extend(u32::try_from(header.len()).unwrap().to_le_bytes());
+    log.extend(header);
+    for (pcr, kind, data) in events {
+        let digest = HashAlg::Sha256.hash(&[data]);
+        let hex = assay_attest::digest::hex(digest.bytes());
+        swtpm.tool(&["tpm2_pcrextend", &format!("{pcr}:sha256={hex}")]);
+        log.extend(u32::from(*pcr).to_le_bytes());
+        log.extend(kind.to_le_bytes());
+        log.extend([1, 0, 0, 0, 0x0b, 0]);
+        log.extend(digest.bytes());
+        log.extend(u32::try_from(data.len()).unwrap().to_le_bytes());
+        log.extend(*data);
+    }
+    log
+}
+
+/// One `ima-ng` entry, extended into the TPM as the kernel would where `extend` says so.
+fn ima_entry(swtpm: &SwTpm, path: &str, extend: bool) -> Vec<u8> {
+    let mut data = 40_u32.to_le_bytes().to_vec();
+    data.extend(b"sha256:\0");
+    data.extend([7; 32]);
+    data.extend(u32::try_from(path.len() + 1).unwrap().to_le_bytes());
+    data.extend(path.bytes());
+    data.push(0);
+    if extend {
+        let digest = HashAlg::Sha256.hash(&[&data]);
+        let hex = assay_attest::digest::hex(digest.bytes());
+        swtpm.tool(&["tpm2_pcrextend", &format!("10:sha256={hex}")]);
+    }
+    let sha1 = assay_attest::replay::Bank::Sha1.hash(&[&data]);
+    let mut entry = 10_u32.to_le_bytes().to_vec();
+    entry.extend(sha1);
+    entry.extend(6_u32.to_le_bytes());
+    entry.extend(b"ima-ng");
+    entry.extend(u32::try_from(data.len()).unwrap().to_le_bytes());
+    entry.extend(data);
+    entry
+}
+
+#[test]
+fn i2_logs_go_with_the_quote_that_covers_them() {
+    let Some(swtpm) = SwTpm::start() else {
+        return;
+    };
+    let uefi = boot_log(
+        &swtpm,
+        &[(4, 4, &[0; 4]), (4, 5, b"a loader"), (7, 4, &[0; 4])],
+    );
+    let mut ima = ima_entry(&swtpm, "/usr/bin/init", true);
+    let (uefi_path, ima_path) = (swtpm.path("uefi.log"), swtpm.path("ima.log"));
+    std::fs::write(&uefi_path, uefi).unwrap();
+    std::fs::write(&ima_path, &ima).unwrap();
+    let mut settings = settings(&swtpm.path(""), Some(swtpm.tcti()));
+    settings.uefi_log = Some(uefi_path);
+    settings.ima_log = Some(ima_path.clone());
+    let roots = Roots::open(settings).unwrap();
+    let known = Known::of(&roots);
+    let mut asked = proof(1);
+    asked.pcrs = (0..=10).collect();
+    let bytes = run(roots.prove(asked.clone())).unwrap();
+    let claims = known.verify(&asked, &bytes).unwrap();
+    assert_eq!(claims.uefi.unwrap().measured.len(), 1);
+    assert_eq!(claims.ima.unwrap().state.entries, 1);
+    // A log that never fits is sent all the same, after a few tries; the Verifier says what is wrong.
+    ima.extend(ima_entry(&swtpm, "/usr/bin/other", false));
+    std::fs::write(&ima_path, ima).unwrap();
+    let bytes = run(roots.prove(asked.clone())).unwrap();
+    let refusal = known.verify(&asked, &bytes).unwrap_err();
+    assert_eq!(refusal.code(), "log.replay");
+}

@@ -26,6 +26,8 @@ pub(crate) fn settings(state: &Path, tcti: Option<String>) -> Settings {
     Settings {
         state: state.to_owned(),
         tcti,
+        uefi_log: None,
+        ima_log: None,
         software_dice: None,
     }
 }

@@ -5,6 +5,7 @@
 //! ([`Draft::binding`]), let it sign, add its member; seal last.
 
 pub mod dice;
+pub mod logs;
 pub mod spdm;
 pub mod tpm;
 

@@ -72,6 +72,11 @@ impl ImaEvidence {
         ]))
     }
 
+    /// The entries of a member as they were sent.
+    pub(crate) fn entries(value: &[u8]) -> Result<Vec<u8>, Refusal> {
+        Self::parse(value).map(|parsed| parsed.log)
+    }
+
     /// Where it goes on from: at the beginning, or at what is known of this boot.
     fn begin<'e>(
         &self,

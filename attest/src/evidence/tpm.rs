@@ -103,6 +103,11 @@ impl TpmEvidence {
         })
     }
 
+    /// The PCR values of the quote, where they are those that it quotes; nobody has checked who signed it.
+    pub(crate) fn quoted(&self) -> Result<crate::claims::PcrBanks, Refusal> {
+        quoted_pcrs(&self.quote.attest, &self.quote.signature, &self.pcrs)
+    }
+
     fn check_ak(&self, context: &Context<'_>) -> Result<Name, Refusal> {
         let TpmExpectation::Pinned(pinned) = &context.expected.tpm else {
             return Err(Refusal::TpmUnexpected);

@@ -14,6 +14,66 @@ const fn row(code: &'static str, means: &'static str, todo: &'static str) -> Mea
 /// The longest code that fits counts.
 const MEANINGS: &[Meaning] = &[
     row(
+        "appraisal.component:uefi.cmdline",
+        "the kernel command line changed",
+        "see `assay dpu result` for what was booted; if it was meant, take new Reference Values",
+    ),
+    row(
+        "appraisal.component:uefi.secure_boot",
+        "the state of Secure Boot changed",
+        "look at the firmware's settings; if it was meant, take new Reference Values",
+    ),
+    row(
+        "appraisal.component:uefi.image",
+        "another boot loader or kernel was started",
+        "if the system was updated on purpose, take new Reference Values; else treat the machine as taken over",
+    ),
+    row(
+        "appraisal.component:uefi.initrd",
+        "another initrd was loaded",
+        "if it was rebuilt on purpose, take new Reference Values",
+    ),
+    row(
+        "appraisal.component:uefi.",
+        "boot measured something that the Reference Values do not list",
+        "see `assay dpu result` for the event; if it was meant, take new Reference Values",
+    ),
+    row(
+        "appraisal.unlisted_event",
+        "boot measured an event beside those that the Reference Values list",
+        "see `assay dpu result` for the event; a register counts as a whole, so all of it has to be listed",
+    ),
+    row(
+        "appraisal.secure_boot",
+        "Secure Boot is not proved to be on, as is required",
+        "turn it on; let the agent send the log of measured boot and quote pcr 7",
+    ),
+    row(
+        "appraisal.ima_violations",
+        "files changed while they were in use, so what ran is not known",
+        "find out which (the ima log of the DPU names them); see the policy",
+    ),
+    row(
+        "appraisal.boot_aggregate",
+        "the ima log does not belong to the boot that was quoted",
+        "look at what feeds the agent its logs",
+    ),
+    row(
+        "log.replay",
+        "a log does not replay to what the TPM holds",
+        "look at the agent's `[logs]`: the files must be the kernel's own, and their pcrs be quoted",
+    ),
+    row(
+        "log.",
+        "a log is not covered by the TPM's quote",
+        "look at the agent's `[logs]`, and at the pcrs that the nexus asks for",
+    ),
+    row(
+        "ima.",
+        "the ima log does not go on from the last proof",
+        "the agent sends all of it next time",
+    ),
+    row(
         "appraisal.component",
         "a measured component is not one of the Reference Values",
         "if the change was meant (an update), take new Reference Values from a machine known to be good; else treat the machine as taken over",
@@ -135,12 +195,14 @@ const MEANINGS: &[Meaning] = &[
     ),
 ];
 
-/// What a code means and what to do. Behind a `:` stands the component that it is about.
+/// What a code means and what to do. Behind a `:` stands the component that it is about; a row may name it too.
 pub(super) fn meaning(code: &str) -> (&'static str, &'static str) {
-    let code = code.split_once(':').map_or(code, |(code, _)| code);
+    let bare = code.split_once(':').map_or(code, |(code, _)| code);
     MEANINGS
         .iter()
-        .filter(|m| code == m.code || (m.code.ends_with('.') && code.starts_with(m.code)))
+        .filter(|m| {
+            code == m.code || bare == m.code || (m.code.ends_with('.') && code.starts_with(m.code))
+        })
         .max_by_key(|m| m.code.len())
         .map_or(("", "see `assay dpu result`"), |m| (m.means, m.todo))
 }
@@ -185,6 +247,10 @@ mod tests {
             means,
             "a measured component is not one of the Reference Values"
         );
+        let (means, _) = meaning("appraisal.component:uefi.cmdline");
+        assert_eq!(means, "the kernel command line changed");
+        let (means, _) = meaning("appraisal.component:uefi.event.8");
+        assert!(means.starts_with("boot measured"));
         assert!(meaning("tpm.other_ak").0.contains("attestation key"));
         assert!(meaning("tpm.pcr_digest").0.contains("quote"));
         assert!(

@@ -12,17 +12,21 @@ mod claimset;
 mod jws;
 mod keys;
 mod path;
+mod pcrs;
 mod spdm;
 mod trust;
 
 // One file for each kind.
 mod bundle;
+mod cel;
 mod cmw;
 mod cose;
 mod dice_chain;
 mod ear;
 mod eat;
 mod ek_cert;
+mod eventlog;
+mod ima;
 mod open_dice;
 mod spdm_chain;
 mod spdm_measurements;

@@ -2,12 +2,15 @@
 
 use super::Kind;
 use super::bundle::Bundle;
+use super::cel::Cel;
 use super::cmw::Cmw;
 use super::cose::Cose;
 use super::dice_chain::DiceChain;
 use super::ear::Ear;
 use super::eat::Eat;
 use super::ek_cert::EkCert;
+use super::eventlog::Log;
+use super::ima::Ima;
 use super::open_dice::OpenDice;
 use super::spdm_chain::SpdmChain;
 use super::spdm_measurements::SpdmMeasurements;
@@ -22,6 +25,9 @@ pub(crate) const KINDS: &[&dyn Kind] = &[
     &DiceChain,        // certificates
     &EkCert,           // certificates
     &SpdmChain,        // device evidence
+    &Log,              // logs
+    &Cel,              // logs
+    &Ima,              // logs
     &Bundle,           // of a nexus
     &Cmw,              // wrappers
     &Ear,              // tokens
@@ -32,6 +38,7 @@ pub(crate) const KINDS: &[&dyn Kind] = &[
 
 /// What collections of test vectors call a kind, and what it is called here.
 pub(crate) const MANIFEST: &[(&str, &str)] = &[
+    ("cel", "cel"),
     ("cmw", "cmw"),
     ("cose", "cose"),
     ("dice-riot", "dice-chain"),
@@ -41,6 +48,7 @@ pub(crate) const MANIFEST: &[(&str, &str)] = &[
     ("eat-cwt", "eat"),
     ("eat-jwt", "eat"),
     ("ek-cert", "ek-cert"),
+    ("ima-log", "ima"),
     ("nitro-doc", "eat"),
     ("nv-device-chain", "dice-chain"),
     ("nv-trust-anchor", "dice-chain"),
@@ -50,10 +58,24 @@ pub(crate) const MANIFEST: &[(&str, &str)] = &[
     ("spdm-certchain", "spdm-chain"),
     ("spdm-measurement-record", "spdm-measurements"),
     ("spdm-report", "spdm-report"),
+    ("tcg-eventlog", "eventlog"),
 ];
 
 /// What is refused, or accepted, by a decision of ours where formats leave it open: the man page shows it.
 pub(crate) const DECISIONS: &[(&str, &str)] = &[
+    (
+        "eventlog, cel: only SHA-1 digests",
+        "rejected, though they replay: SHA-1 can be forged; a legacy log that extends nothing is accepted",
+    ),
+    (
+        "ima: only SHA-1 in the list's own digests",
+        "accepted: the list holds the data, and each bank is replayed by its own algorithm; SHA-1 padded into another bank is rejected",
+    ),
+    ("ima: a violation", "rejected: what ran is not known"),
+    (
+        "ima: a line feed after the list",
+        "left out, where the list does not parse with it; any other byte is one too many",
+    ),
     (
         "ear: neither expiry nor nonce",
         "accepted where the signature holds, with `freshness.proven` false; give --nonce where freshness matters",

@@ -109,6 +109,116 @@ enum Expected {
 use Expected::{Refused, Rejected, Signed, Unsigned};
 
 const CASES: &[Case] = &[
+    Case(
+        "eventlog",
+        "eventlogs/arch-linux-workstation.bin",
+        &[],
+        Unsigned,
+    ),
+    Case(
+        "eventlog",
+        "eventlogs/arch-linux-workstation.bin",
+        &["--pcrs", "@eventlogs/expected-pcrs.json"],
+        Unsigned,
+    ),
+    Case(
+        "eventlog",
+        "eventlogs/binary_bios_measurements-secureboot.bin",
+        &["--pcrs", "@eventlogs/expected-pcrs.json"],
+        Unsigned,
+    ),
+    Case(
+        "eventlog",
+        "eventlogs/cos-101-amd-sev.bin",
+        &["--pcrs", "@eventlogs/expected-pcrs.json"],
+        Unsigned,
+    ),
+    Case(
+        "eventlog",
+        "eventlogs/rhel8-uefi.bin",
+        &["--pcrs", "@eventlogs/expected-pcrs.json"],
+        Unsigned,
+    ),
+    Case(
+        "eventlog",
+        "eventlogs/short_no_action_eventlog.bin",
+        &[],
+        Unsigned,
+    ),
+    Case(
+        "eventlog",
+        "eventlogs/binary_bios_measurements-bogus.bin",
+        &[],
+        Rejected("evidence.truncated"),
+    ),
+    Case(
+        "eventlog",
+        "eventlogs/rhel8-uefi.bin",
+        &[
+            "--pcrs",
+            "@lab-edk2/edk2-2022.11-aavmf-boot1.pcr-sha256.txt",
+        ],
+        Rejected("log.replay"),
+    ),
+    Case(
+        "eventlog",
+        "eventlogs/rhel8-uefi.bin",
+        &["--pcrs", "@eventlogs/rhel8-uefi.bin"],
+        Rejected("pcrs.malformed"),
+    ),
+    Case(
+        "eventlog",
+        "lab-edk2/edk2-2022.11-aavmf-boot1.eventlog.bin",
+        &[
+            "--pcrs",
+            "@lab-edk2/edk2-2022.11-aavmf-boot1.pcr-sha256.txt",
+        ],
+        Unsigned,
+    ),
+    Case(
+        "eventlog",
+        "lab-edk2/edk2-2022.11-aavmf-boot2.eventlog.bin",
+        &["--pcrs", "@lab-edk2/edk2-2022.11-aavmf-boot1.eventlog.yaml"],
+        Unsigned,
+    ),
+    Case(
+        "eventlog",
+        "lab-edk2/edk2-2022.11-aavmf-boot3.eventlog.bin",
+        &["--pcrs", "@lab-edk2/edk2-2022.11-aavmf-boot3.eventlog.yaml"],
+        Unsigned,
+    ),
+    Case(
+        "eventlog",
+        "lab-edk2/edk2-2022.11-aavmf-boot3.eventlog.bin",
+        &[
+            "--pcrs",
+            "@lab-edk2/edk2-2022.11-aavmf-boot1.pcr-sha256.txt",
+        ],
+        Rejected("log.replay"),
+    ),
+    Case("cel", "eventlogs/cel.b64", &[], Unsigned),
+    Case(
+        "cel",
+        "eventlogs/cel.b64",
+        &[
+            "--pcrs",
+            "@lab-edk2/edk2-2022.11-aavmf-boot1.pcr-sha256.txt",
+        ],
+        Rejected("log.uncovered"),
+    ),
+    Case("ima", "ima/sml-ima-ng-sha1.b64", &[], Unsigned),
+    Case(
+        "ima",
+        "ima/sml-ima-sig-sha256-invalidated.b64",
+        &[],
+        Rejected("ima.violation"),
+    ),
+    Case(
+        "ima",
+        "ima/invalid_ima_log.txt",
+        &[],
+        Rejected("evidence.too_large"),
+    ),
     Case("cmw", "cmw/collection-cbor-ok.cbor", &[], Unsigned),
     Case("cmw", "cmw/collection-ok.json", &[], Unsigned),
     Case("cmw", "cmw/ietf-cmw-example-3.diag", &[], Unsigned),
