@@ -125,7 +125,11 @@ pub fn run(args: impl IntoIterator<Item = OsString>) -> u8 {
 fn start(cli: Cli, out: Out) -> Result<u8, Fault> {
     let cx = Cx {
         out,
-        home: Home::find(cli.global.home)?,
+        home: match Home::find(cli.global.home) {
+            // What stays on this machine and reads no context needs no home.
+            Err(_) if cli.command.is_offline() => Home::find(Some(PathBuf::from(".")))?,
+            found => found?,
+        },
         context: cli.global.context.or_else(|| {
             std::env::var("ASSAY_CONTEXT")
                 .ok()

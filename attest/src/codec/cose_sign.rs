@@ -398,9 +398,19 @@ fn scheme(key: &PublicKey, named: Option<&Value>) -> Result<Scheme, Refusal> {
         .ok_or_else(refused)?;
     match (key, number) {
         (PublicKey::Ed25519(_), -8 | -19) => Ok(Scheme::Ed25519),
-        (PublicKey::P256(_), -7 | -9) => Ok(Scheme::EcdsaSha256),
-        (PublicKey::P384(_), -35 | -51) => Ok(Scheme::EcdsaSha384),
-        (PublicKey::P521(_), -36 | -52) => Ok(Scheme::EcdsaSha512),
+        // RFC 9053, 2.1: these three name a hash and no curve. RFC 9864's name both.
+        (PublicKey::P256(_) | PublicKey::P384(_) | PublicKey::P521(_), -7) => {
+            Ok(Scheme::EcdsaSha256)
+        }
+        (PublicKey::P256(_) | PublicKey::P384(_) | PublicKey::P521(_), -35) => {
+            Ok(Scheme::EcdsaSha384)
+        }
+        (PublicKey::P256(_) | PublicKey::P384(_) | PublicKey::P521(_), -36) => {
+            Ok(Scheme::EcdsaSha512)
+        }
+        (PublicKey::P256(_), -9) => Ok(Scheme::EcdsaSha256),
+        (PublicKey::P384(_), -51) => Ok(Scheme::EcdsaSha384),
+        (PublicKey::P521(_), -52) => Ok(Scheme::EcdsaSha512),
         (PublicKey::Rsa { .. }, -39) => Ok(Scheme::RsaPssSha512),
         (PublicKey::Rsa { .. }, -37) => Ok(Scheme::RsaPssSha256),
         (PublicKey::Rsa { .. }, -38) => Ok(Scheme::RsaPssSha384),
@@ -490,9 +500,10 @@ mod tests {
         };
         let named = |number: i64| Value::from(number);
         assert_eq!(scheme(&p256, Some(&named(-7))), Ok(Scheme::EcdsaSha256));
+        assert_eq!(scheme(&p256, Some(&named(-36))), Ok(Scheme::EcdsaSha512));
         assert_eq!(scheme(&rsa, Some(&named(-37))), Ok(Scheme::RsaPssSha256));
-        // RS256 and HMAC, another key's, none at all, text.
-        for alg in [Some(-257), Some(5), Some(-35), Some(-8), Some(-999), None] {
+        // RS256 and HMAC, another key's, another curve's, none at all, text.
+        for alg in [Some(-257), Some(5), Some(-51), Some(-8), Some(-999), None] {
             let alg = alg.map(named);
             assert!(scheme(&p256, alg.as_ref()).is_err(), "{alg:?}");
         }

@@ -109,6 +109,17 @@ pub(crate) enum Command {
     Version,
 }
 
+impl Command {
+    /// Whether it reads no context and asks no nexus.
+    #[must_use]
+    pub(crate) const fn is_offline(&self) -> bool {
+        matches!(
+            self,
+            Self::Evidence(_) | Self::Completions { .. } | Self::Man { .. }
+        )
+    }
+}
+
 /// Does it, and says how the process ends.
 ///
 /// # Errors

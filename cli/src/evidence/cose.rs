@@ -36,7 +36,7 @@ impl Kind for Cose {
          (--chain adds certificates; a certificate given as root that is the signer's own vouches for it alone), or --root-from-chain to believe the \
          topmost that it brings. With both --key and --root both must hold. Of several signers one that verifies is enough; the claims say \
          which.\n\n\
-         The key decides the algorithm: ES256 with P-256, ES384 with P-384, ES512 with P-521, EdDSA with Ed25519, PS256, PS384 and PS512 with RSA. An empty \
+         The key decides the family of algorithms: ES256, ES384 and ES512 with P-256, P-384 and P-521 (RFC 9053 leaves the curve open), ESP256, ESP384 and ESP512 with their own curve, EdDSA with Ed25519, PS256, PS384 and PS512 with RSA. An empty \
          protected map counts as none. A critical header that is not understood, a label in both buckets and a tag that is not 18 or 98 (but \
          for 61 and 55799 around it) are refused; counter signatures are not looked at; x5u is never followed.\n\n\
          Claims: `form` (sign1, sign), `tagged`, `content_type`, `payload_size`, `payload_sha256`, `payload` (hex, up to 1024 bytes), `payload_text`, \
