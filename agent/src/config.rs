@@ -1,6 +1,7 @@
 //! The agent's configuration: one TOML file, every key known.
 
 use crate::source::dice::SoftwareRoot;
+use crate::source::redfish::Bmc;
 use crate::source::table::Settings;
 use serde::{Deserialize, Serialize};
 use std::path::{Path, PathBuf};
@@ -36,6 +37,9 @@ pub struct Config {
     /// The lab's software DICE. It proves nothing about hardware.
     #[serde(default)]
     pub software_dice: Option<SoftwareRoot>,
+    /// The DPU's management controller, through which its hardware roots of trust are asked.
+    #[serde(default)]
+    pub bmc: Option<Bmc>,
     /// The channel to hosts.
     #[serde(default)]
     pub hosts: Hosts,
@@ -144,6 +148,7 @@ impl Config {
             uefi_log: self.logs.uefi.clone(),
             ima_log: self.logs.ima.clone(),
             software_dice: self.software_dice.clone(),
+            bmc: self.bmc.clone(),
         }
     }
 }

@@ -4,6 +4,7 @@
 
 pub mod dice;
 pub mod logs;
+pub mod redfish;
 pub mod roots;
 pub mod soft_key;
 pub mod table;
@@ -157,6 +158,9 @@ pub enum SourceError {
         /// What was wrong.
         why: String,
     },
+    /// The management controller did not do its part.
+    #[error(transparent)]
+    Bmc(#[from] redfish::BmcError),
     /// The thread that holds the roots has ended.
     #[error("the roots of trust are closed")]
     Closed,
@@ -175,6 +179,7 @@ impl SourceError {
             Self::Asked { .. } => "evidence.asked",
             Self::File { .. } => "state.file",
             Self::Build { .. } => "evidence.build",
+            Self::Bmc(error) => error.code(),
             Self::Closed => "source.closed",
         }
     }

@@ -2,6 +2,7 @@
 
 use super::dice::{Dice, SoftwareRoot};
 use super::logs::Log;
+use super::redfish::{Bmc, Redfish, Root};
 use super::{Source, SourceError};
 use std::path::PathBuf;
 
@@ -18,6 +19,8 @@ pub struct Settings {
     pub ima_log: Option<PathBuf>,
     /// The lab's software DICE, where it is configured.
     pub software_dice: Option<SoftwareRoot>,
+    /// The management controller, where it is configured.
+    pub bmc: Option<Bmc>,
 }
 
 type Opened = Result<Option<Box<dyn Source>>, SourceError>;
@@ -48,6 +51,14 @@ pub const ROWS: &[Row] = &[
     Row {
         name: "dice.software",
         open: software_dice,
+    },
+    Row {
+        name: "bmc.erot",
+        open: |settings| bmc(settings, Root::Erot),
+    },
+    Row {
+        name: "bmc.irot",
+        open: |settings| bmc(settings, Root::Irot),
     },
 ];
 
@@ -84,6 +95,17 @@ fn software_dice(settings: &Settings) -> Opened {
         return Ok(None);
     };
     Ok(Some(Box::new(Dice::open(root)?)))
+}
+
+fn bmc(settings: &Settings, root: Root) -> Opened {
+    let wanted = settings
+        .bmc
+        .as_ref()
+        .filter(|bmc| bmc.roots.contains(&root));
+    let Some(bmc) = wanted else {
+        return Ok(None);
+    };
+    Ok(Some(Box::new(Redfish::open(root, bmc, &settings.state)?)))
 }
 
 #[cfg(test)]

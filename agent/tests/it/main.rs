@@ -1,6 +1,8 @@
 //! The agent against real parts: swtpm, TLS on loopback, files, processes.
 
 #[cfg(test)]
+mod bmc;
+#[cfg(test)]
 mod deliver;
 #[cfg(test)]
 mod host;
@@ -8,6 +10,8 @@ mod host;
 mod nexus;
 #[cfg(test)]
 mod proof;
+#[cfg(test)]
+mod redfish;
 #[cfg(test)]
 mod swtpm;
 #[cfg(test)]

@@ -29,6 +29,7 @@ pub(crate) fn settings(state: &Path, tcti: Option<String>) -> Settings {
         uefi_log: None,
         ima_log: None,
         software_dice: None,
+        bmc: None,
     }
 }
 

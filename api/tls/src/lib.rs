@@ -1,11 +1,12 @@
 //! TLS 1.3 with pinned keys: how clients know the nexus, how a DPU and its host know each other, and the certificates
 //! for both.
 //!
-//! One provider (aws-lc), one version, no resumption, no tickets, no 0-RTT. Nothing here opens a socket or reads a clock;
+//! One provider (aws-lc), one version (but for management controllers, which are older), no resumption, no tickets, no 0-RTT. Nothing here opens a socket or reads a clock;
 //! validity dates are never held against one, since a DPU may boot with a wrong clock: pins take their place.
 #![forbid(unsafe_code)]
 
 mod cert;
+mod leaf;
 mod mutual;
 mod pin;
 mod server;
@@ -16,6 +17,7 @@ use rustls::crypto::{CryptoProvider, aws_lc_rs};
 use sha2::{Digest, Sha256};
 
 pub use cert::{CertFault, CertKey, Names, Validity, channel_certificate, leaf, root};
+pub use leaf::leaf_pinned_client;
 pub use mutual::{channel_client, channel_peer, channel_server};
 pub use pin::{NexusId, PinFault, PinnedServer, Pins, pinned_client, root_of_chain};
 pub use server::{LeafSlot, nexus_server};
