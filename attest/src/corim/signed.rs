@@ -126,6 +126,19 @@ impl SignedCorim {
         &self.chain
     }
 
+    /// With certificates that came beside the message, leaf first.
+    ///
+    /// # Errors
+    /// `chain.too_long`.
+    pub fn with_chain(self, chain: Vec<Vec<u8>>) -> Result<Self, Refusal> {
+        if chain.len() > limits::CHAIN_CERTIFICATES {
+            return Err(Refusal::ChainTooLong {
+                limit: limits::CHAIN_CERTIFICATES,
+            });
+        }
+        Ok(Self { chain, ..self })
+    }
+
     /// The key id; empty where there is none.
     #[must_use]
     pub fn key_id(&self) -> &[u8] {

@@ -4,8 +4,11 @@
 //! found, options, and claims in words.
 
 pub(crate) mod artefact;
+pub(crate) mod corim;
 pub(crate) mod encoding;
 pub(crate) mod kind;
+pub(crate) mod references;
+pub(crate) mod rim_xml;
 pub(crate) mod table;
 
 mod claimset;
@@ -20,6 +23,9 @@ mod trust;
 mod bundle;
 mod cel;
 mod cmw;
+mod corim_claims;
+#[cfg(test)]
+mod corim_tests;
 mod cose;
 mod dice_chain;
 mod ear;
@@ -28,6 +34,8 @@ mod ek_cert;
 mod eventlog;
 mod ima;
 mod open_dice;
+mod rim_service;
+mod xml;
 mod spdm_chain;
 mod spdm_measurements;
 mod spdm_report;

@@ -4,6 +4,7 @@ use super::Kind;
 use super::bundle::Bundle;
 use super::cel::Cel;
 use super::cmw::Cmw;
+use super::corim::{Comid, Corim};
 use super::cose::Cose;
 use super::dice_chain::DiceChain;
 use super::ear::Ear;
@@ -12,6 +13,7 @@ use super::ek_cert::EkCert;
 use super::eventlog::Log;
 use super::ima::Ima;
 use super::open_dice::OpenDice;
+use super::rim_xml::RimXml;
 use super::spdm_chain::SpdmChain;
 use super::spdm_measurements::SpdmMeasurements;
 use super::spdm_report::SpdmReport;
@@ -28,6 +30,9 @@ pub(crate) const KINDS: &[&dyn Kind] = &[
     &Log,              // logs
     &Cel,              // logs
     &Ima,              // logs
+    &RimXml,           // manifests
+    &Corim,            // manifests
+    &Comid,            // manifests
     &Bundle,           // of a nexus
     &Cmw,              // wrappers
     &Ear,              // tokens
@@ -40,6 +45,10 @@ pub(crate) const KINDS: &[&dyn Kind] = &[
 pub(crate) const MANIFEST: &[(&str, &str)] = &[
     ("cel", "cel"),
     ("cmw", "cmw"),
+    ("comid", "comid"),
+    ("corim-scheme", "comid"),
+    ("corim-signed", "corim"),
+    ("corim-unsigned", "corim"),
     ("cose", "cose"),
     ("dice-riot", "dice-chain"),
     ("dice-tcbinfo", "dice-chain"),
@@ -55,6 +64,7 @@ pub(crate) const MANIFEST: &[(&str, &str)] = &[
     ("open-dice-chain", "open-dice"),
     ("tpm-attestation-pb", "tpm-quote"),
     ("tpm-quote", "tpm-quote"),
+    ("rim-swid-xml", "rim-xml"),
     ("spdm-certchain", "spdm-chain"),
     ("spdm-measurement-record", "spdm-measurements"),
     ("spdm-report", "spdm-report"),
@@ -75,6 +85,36 @@ pub(crate) const DECISIONS: &[(&str, &str)] = &[
     (
         "ima: a line feed after the list",
         "left out, where the list does not parse with it; any other byte is one too many",
+        "corim: nobody signed it",
+        "rejected: reference values come from signed manifests; `comid` reads what it says",
+    ),
+    (
+        "corim: NVIDIA's older wrapping, bare maps and tags within byte strings",
+        "accepted; `relaxed` names each",
+    ),
+    (
+        "corim: an unknown profile, fields of no known extension, no tag at all",
+        "rejected, whoever signed",
+    ),
+    (
+        "corim: a hash envelope or a detached payload",
+        "rejected: the manifest itself must be there",
+    ),
+    (
+        "corim: the signer's certificate is given, and the manifest names another by its thumbprint",
+        "rejected",
+    ),
+    (
+        "comid: measurement keys of PSA or CCA in a manifest without their profile",
+        "rejected: only the profile gives them a meaning",
+    ),
+    (
+        "comid: keys and certificates in triples",
+        "shown as they are written; no signature here rests on them",
+    ),
+    (
+        "rim-xml: a measurement that is active and all zero",
+        "accepted: the device must give all zero there, too",
     ),
     (
         "ear: neither expiry nor nonce",
