@@ -130,6 +130,20 @@ macro_rules! for_each_route {
             list_references GET "/v1/reference-values" for [operator] does read on Tenant InTenant => References, "";
             /// Show a set of Reference Values.
             show_reference GET "/v1/reference-values/{id}" for [operator] does read on Reference Empty => Reference, "";
+            /// Take Reference Values in from a manifest that a pinned signer signed. They judge nobody yet.
+            import_reference POST "/v1/reference-values/import" for [admin] does change on Tenant ReferenceImport => Reference, "reference.import";
+            /// What putting a set in force, or one in force out of it, would do to the fleet.
+            show_reference_impact GET "/v1/reference-values/{id}/impact" for [admin] does read on Reference Empty => ReferenceImpact, "";
+            /// Put a set of Reference Values in force, in the place of the one of its name.
+            activate_reference POST "/v1/reference-values/{id}/activate" for [admin] does change on Reference ReferenceChange => Reference, "reference.activate";
+            /// Take a set of Reference Values out of force.
+            retire_reference POST "/v1/reference-values/{id}/retire" for [admin] does change on Reference ReferenceChange => Reference, "reference.retire";
+            /// Pin who may sign manifests of Reference Values.
+            pin_reference_signer POST "/v1/reference-signers" for [admin] does change on Tenant ReferenceSignerPin => ReferenceSigner, "reference.pin";
+            /// List the signers of Reference Values.
+            list_reference_signers GET "/v1/reference-signers" for [operator] does read on Tenant InTenant => ReferenceSigners, "";
+            /// Take no more manifests of a signer.
+            retire_reference_signer POST "/v1/reference-signers/retire" for [admin] does change on Tenant ReferenceSignerRetire => ReferenceSigner, "reference.unpin";
 
             /// Create an SSH CA: a user key and a host key.
             create_ssh_ca POST "/v1/ssh-cas" for [admin] does change on Tenant SshCaCreate => SshCa, "ssh_ca.create";

@@ -9,7 +9,9 @@ use crate::claims::{Claims, TpmClock};
 use crate::digest::Digest;
 use crate::expected::Name;
 use crate::policy::AppraisalPolicy;
-use crate::reference::{Component, Entry, Need, ReferenceValues, Root, measured};
+use crate::reference::{
+    Component, Condition, Entry, Need, ReferenceValues, Root, Stated, measured, stated,
+};
 use crate::result::{
     AttestationResult, Check, Outcome, Rested, RootLevel, RuntimeLevel, Submodule, TrustVector,
 };
@@ -66,6 +68,7 @@ pub struct Appraisal<'a> {
 pub fn appraise(evidence: &Evidence<Verified>, appraisal: &Appraisal<'_>) -> AttestationResult {
     let claims = evidence.claims();
     let seen = measured(claims);
+    let stated = stated(claims);
     let mut checks = Vec::new();
     let key = claims.key_level();
     let policy = appraisal.policy;
@@ -82,7 +85,7 @@ pub fn appraise(evidence: &Evidence<Verified>, appraisal: &Appraisal<'_>) -> Att
         appraisal.root.as_str(),
         policy.roots.accepts(appraisal.root),
     ));
-    let components = check_components(appraisal, claims, &seen, &mut checks);
+    let components = check_components(appraisal, claims, &seen, &stated, &mut checks);
     let runtime = runtime_level(appraisal.reference, &components);
     checks.push(level(
         "appraisal.runtime",
@@ -142,6 +145,7 @@ fn check_components(
     appraisal: &Appraisal<'_>,
     claims: &Claims,
     seen: &BTreeMap<Component, BTreeSet<Digest>>,
+    stated: &BTreeMap<Component, Vec<Stated>>,
     checks: &mut Vec<Check>,
 ) -> Found {
     let mut found = Found::new();
@@ -185,9 +189,10 @@ fn check_components(
     }
     for (component, entry) in values.entries() {
         let measured = seen.get(component);
-        let outcome = check_component(*component, entry, measured, claims, checks);
+        let stated = stated.get(component).map_or(&[][..], Vec::as_slice);
+        let outcome = check_component(*component, entry, measured, (claims, stated), checks);
         // What need not be measured, and is not, says nothing of what runs.
-        if required(entry) || measured.is_some() {
+        if required(entry) || measured.is_some() || !stated.is_empty() {
             found.insert(*component, outcome);
         }
     }
@@ -221,16 +226,38 @@ fn check_component(
     component: Component,
     entry: &Entry,
     seen: Option<&BTreeSet<Digest>>,
-    claims: &Claims,
+    (claims, stated): (&Claims, &[Stated]),
     checks: &mut Vec<Check>,
 ) -> Outcome {
     let accepted = |digest: &Digest| entry.accepted().iter().any(|good| good.same(digest));
-    let good = match (entry.need(), seen) {
-        (Need::Required | Need::Optional, Some(digests)) => {
-            !digests.is_empty() && digests.iter().all(accepted)
+    let meets = |stated: &Stated| entry.conditions().iter().any(|good| good.accepts(stated));
+    let by_digest = seen.is_some_and(|seen| !seen.is_empty() && seen.iter().all(accepted));
+    let as_it_is = !stated.is_empty() && stated.iter().all(meets);
+    let there = seen.is_some() || !stated.is_empty();
+    let good = match (entry.need(), there) {
+        (Need::Required | Need::Optional, true) => by_digest || as_it_is,
+        (Need::Required, false) | (Need::Forbidden, true) => false,
+        (Need::Optional | Need::Forbidden, false) => true,
+    };
+    let due = || {
+        let digests = entry.accepted().iter().map(ToString::to_string);
+        let conditions = entry.conditions().iter().map(Condition::to_string);
+        digests.chain(conditions).collect::<Vec<_>>().join(" or ")
+    };
+    let shown = match (seen, stated) {
+        (_, stated) if !stated.is_empty() && !entry.conditions().is_empty() => {
+            let all = stated.iter().map(ToString::to_string);
+            all.collect::<Vec<_>>().join(" or ")
         }
-        (Need::Required, None) | (Need::Forbidden, Some(_)) => false,
-        (Need::Optional | Need::Forbidden, None) => true,
+        (Some(digests), _) => match component {
+            Component::Uefi(what) => logs::events(claims, |measured| measured.what == what),
+            Component::Pcr(..)
+            | Component::Fwid(..)
+            | Component::Svn(..)
+            | Component::Block(..) => join(digests),
+        },
+        (None, _) if there => "a value as it is".to_string(),
+        (None, _) => "not measured".to_string(),
     };
     let outcome = if good { Outcome::Pass } else { Outcome::Fail };
     checks.push(Check {
@@ -238,16 +265,10 @@ fn check_component(
         component: Some(component),
         expected: match entry.need() {
             Need::Forbidden => "not measured".to_string(),
-            Need::Required => join(entry.accepted()),
-            Need::Optional => format!("{}, or not measured", join(entry.accepted())),
+            Need::Required => due(),
+            Need::Optional => format!("{}, or not measured", due()),
         },
-        seen: seen.map_or_else(
-            || "not measured".to_string(),
-            |digests| match component {
-                Component::Uefi(what) => logs::events(claims, |measured| measured.what == what),
-                Component::Pcr(..) | Component::Fwid(..) | Component::Block(..) => join(digests),
-            },
-        ),
+        seen: shown,
         outcome,
     });
     outcome
@@ -458,7 +479,7 @@ fn parts(claims: &Claims, found: &Found, clock: Option<&Check>) -> Vec<Submodule
             instance_identity: 2,
             hardware: 2,
             executables: executables(
-                &|component| matches!(component, Component::Fwid(of, _) | Component::Block(of, _) if *of == root),
+                &|component| matches!(component, Component::Fwid(of, _) | Component::Svn(of, _) | Component::Block(of, _) if *of == root),
             ),
             ..TrustVector::default()
         };

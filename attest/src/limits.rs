@@ -78,6 +78,8 @@ pub const REFERENCE_COMPONENTS: usize = 512;
 pub const REFERENCE_DIGESTS: usize = 64;
 /// Members of one CMW collection of somebody else's.
 pub const CMW_MEMBERS: usize = 256;
+/// One value of reference values that is compared as it is, bytes.
+pub const REFERENCE_RAW: usize = 1024;
 /// One CoRIM or CoMID, bytes.
 pub const CORIM_BYTES: usize = 512 * 1024;
 /// Items of one list in a CoRIM.

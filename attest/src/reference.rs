@@ -1,6 +1,6 @@
 //! Reference Values (RFC 9334, 4.1): what a device of a class is expected to measure.
 //!
-//! One canonical CBOR encoding, so one digest: `{1: id, 2: version, 3: {component: [need, [[alg, digest]...]]}, ?4: end}`.
+//! One canonical CBOR encoding, so one digest: `{1: id, 2: version, 3: {component: [need, [[alg, digest]...], ?[condition...]]}, ?4: end}`.
 
 use crate::boot::Measurement;
 use crate::claims::Claims;
@@ -18,6 +18,10 @@ use alloc::vec::Vec;
 use core::fmt;
 use core::str::FromStr;
 
+pub use self::condition::{Condition, Stated, stated};
+
+mod condition;
+
 const WHAT: &str = "the reference values";
 
 /// What can be measured, by name: `pcr.sha256.7`, `dice.irot.layer.2.fwid`, `spdm.irot.mb.3`, `spdm.accel.0.mb.9`.
@@ -27,6 +31,8 @@ pub enum Component {
     Pcr(HashAlg, u8),
     /// The firmware ids of one layer of a DICE chain, the root's side first, layer 0.
     Fwid(Root, u8),
+    /// The security version numbers of one layer of a DICE chain.
+    Svn(Root, u8),
     /// The SPDM measurement block of that index. What a device gives as it is, not hashed, is compared by its SHA-256.
     Block(Root, u8),
     /// What the log of measured boot says, by name; its digests are those of the first quoted bank.
@@ -86,6 +92,7 @@ impl fmt::Display for Component {
         match self {
             Self::Pcr(alg, index) => write!(f, "pcr.{}.{index}", alg.name()),
             Self::Fwid(root, layer) => write!(f, "dice.{root}.layer.{layer}.fwid"),
+            Self::Svn(root, layer) => write!(f, "dice.{root}.layer.{layer}.svn"),
             Self::Block(root, index) => write!(f, "spdm.{root}.mb.{index}"),
             Self::Uefi(what) => what.fmt(f),
         }
@@ -106,6 +113,9 @@ impl FromStr for Component {
             ["dice", rest @ ..] => match Root::parse(rest) {
                 Some((root, ["layer", layer, "fwid"])) => {
                     layer.parse().ok().map(|layer| Self::Fwid(root, layer))
+                }
+                Some((root, ["layer", layer, "svn"])) => {
+                    layer.parse().ok().map(|layer| Self::Svn(root, layer))
                 }
                 Some(_) | None => None,
             },
@@ -164,6 +174,7 @@ impl Need {
 pub struct Entry {
     need: Need,
     accepted: BTreeSet<Digest>,
+    conditions: BTreeSet<Condition>,
 }
 
 impl Entry {
@@ -172,20 +183,35 @@ impl Entry {
     /// # Errors
     /// [`Refusal::Malformed`], [`Refusal::TooLarge`].
     pub fn new(need: Need, accepted: BTreeSet<Digest>) -> Result<Self, Refusal> {
-        if accepted.len() > limits::REFERENCE_DIGESTS {
+        Self::with(need, accepted, BTreeSet::new())
+    }
+
+    /// An entry that accepts these digests, and what meets one of these conditions.
+    ///
+    /// # Errors
+    /// As [`Entry::new`].
+    pub fn with(
+        need: Need,
+        accepted: BTreeSet<Digest>,
+        conditions: BTreeSet<Condition>,
+    ) -> Result<Self, Refusal> {
+        let none = accepted.is_empty() && conditions.is_empty();
+        if accepted.len().saturating_add(conditions.len()) > limits::REFERENCE_DIGESTS {
             return Err(Refusal::TooLarge {
                 what: WHAT,
                 limit: limits::REFERENCE_DIGESTS,
             });
         }
         match need {
-            Need::Forbidden if !accepted.is_empty() => {
-                Err(malformed("a forbidden component accepts digests"))
+            Need::Forbidden if !none => Err(malformed("a forbidden component accepts digests")),
+            Need::Required | Need::Optional if none => {
+                Err(malformed("a component accepts nothing"))
             }
-            Need::Required | Need::Optional if accepted.is_empty() => {
-                Err(malformed("a component accepts no digest"))
-            }
-            Need::Forbidden | Need::Required | Need::Optional => Ok(Self { need, accepted }),
+            Need::Forbidden | Need::Required | Need::Optional => Ok(Self {
+                need,
+                accepted,
+                conditions,
+            }),
         }
     }
 
@@ -199,6 +225,12 @@ impl Entry {
     #[must_use]
     pub const fn accepted(&self) -> &BTreeSet<Digest> {
         &self.accepted
+    }
+
+    /// What is accepted beside digests.
+    #[must_use]
+    pub const fn conditions(&self) -> &BTreeSet<Condition> {
+        &self.conditions
     }
 }
 
@@ -240,6 +272,12 @@ impl ReferenceValues {
                 Component::Fwid(..) | Component::Block(..) | Component::Uefi(_) => {
                     !digest.is_zero()
                 }
+                Component::Svn(..) => false,
+            };
+            let may_be = |condition: &Condition| match component {
+                Component::Pcr(..) | Component::Fwid(..) | Component::Uefi(_) => false,
+                Component::Svn(..) => matches!(condition, Condition::Svn(_)),
+                Component::Block(..) => true,
             };
             // Nothing would keep the log from calling it something else.
             let hidden = matches!(component, Component::Uefi(what) if what.is_stated());
@@ -248,7 +286,7 @@ impl ReferenceValues {
                     "`{component}` can't be forbidden by its name"
                 )));
             }
-            if !entry.accepted.iter().all(fits) {
+            if !entry.accepted.iter().all(fits) || !entry.conditions.iter().all(may_be) {
                 return Err(malformed(&format!(
                     "`{component}` can't have such a digest"
                 )));
@@ -289,7 +327,7 @@ impl ReferenceValues {
         }
         let chosen = |component: &Component| match component {
             Component::Pcr(_, index) => pcrs.contains(index),
-            Component::Fwid(..) | Component::Block(..) => true,
+            Component::Fwid(..) | Component::Svn(..) | Component::Block(..) => true,
             // What these PCRs hold, by name, so that a change says what changed; the PCR itself has the last word.
             Component::Uefi(what) => evidence.claims().uefi.iter().any(|boot| {
                 let mut all = boot.of(*what).peekable();
@@ -430,10 +468,12 @@ fn write(id: &str, version: u64, entries: &BTreeMap<Component, Entry>, ends: Tim
             Value::Array(pair.to_vec())
         });
         let need = Value::Text(entry.need.as_str().to_string());
-        (
-            Value::Text(name.to_string()),
-            Value::Array([need, Value::Array(digests.collect())].to_vec()),
-        )
+        let mut parts = alloc::vec![need, Value::Array(digests.collect())];
+        if !entry.conditions.is_empty() {
+            let conditions = entry.conditions.iter().map(Condition::to_value);
+            parts.push(Value::Array(conditions.collect()));
+        }
+        (Value::Text(name.to_string()), Value::Array(parts))
     });
     let mut map = alloc::vec![
         (Value::Integer(1.into()), Value::Text(id.to_string())),
@@ -450,19 +490,26 @@ fn write(id: &str, version: u64, entries: &BTreeMap<Component, Entry>, ends: Tim
 }
 
 fn parse_entry(value: Value) -> Result<Entry, Refusal> {
-    let parts = value
-        .into_array()
-        .ok()
-        .and_then(|parts| <[Value; 2]>::try_from(parts).ok());
-    let Some([need, Value::Array(digests)]) = parts else {
-        return Err(malformed("a component is no pair of need and digests"));
+    let mut parts = value.into_array().unwrap_or_default().into_iter();
+    let (need, digests, conditions) = (parts.next(), parts.next(), parts.next());
+    let (Some(need), Some(Value::Array(digests)), None) = (need, digests, parts.next()) else {
+        return Err(malformed("a component has not need and digests"));
     };
     let need = Need::parse(&cbor::text(WHAT, need, limits::TEXT_BYTES)?)?;
     let accepted = digests
         .into_iter()
         .map(parse_digest)
         .collect::<Result<_, Refusal>>()?;
-    Entry::new(need, accepted)
+    let conditions = match conditions {
+        None => Vec::new(),
+        Some(Value::Array(some)) => some,
+        Some(_) => return Err(malformed("the conditions of a component are no list")),
+    };
+    let conditions = conditions
+        .into_iter()
+        .map(Condition::parse)
+        .collect::<Result<_, Refusal>>()?;
+    Entry::with(need, accepted, conditions)
 }
 
 fn parse_digest(value: Value) -> Result<Digest, Refusal> {

@@ -145,6 +145,8 @@ refusals! {
     CorimUnsigned = "corim.unsigned", Untrusted, "the manifest is not signed: reference values come from signed manifests only";
     /// A pinned root, and no chain to it.
     CorimSigner = "corim.signer", Untrusted, "the manifest brings no certificate chain to a pinned root: name its signer's key";
+    /// Nobody who is pinned signed it.
+    CorimNoSigner = "corim.no_signer", Untrusted, "the manifest is not signed by a pinned signer: pin one, or see whose it is with `assay evidence inspect`";
     /// The two places that name the signer differ.
     CorimMeta = "corim.meta", Untrusted, "the manifest names its signer in two ways that differ";
     /// Its time has run out.
@@ -159,6 +161,8 @@ refusals! {
     CorimScheme { profile: String, why: &'static str } = "corim.scheme", Contraindicated, "the manifest breaks its profile `{profile}`: {why}";
     /// A tag list with a tag that is not there.
     CorimTagList { id: String } = "corim.tag_list", Contraindicated, "the manifest lists the tag `{id}` and does not hold it";
+    /// Something that can't be appraised.
+    CorimCompile { key: String, why: &'static str } = "corim.compile", Unsupported, "the manifest's element `{key}` can't be taken: {why}";
     /// The certificate is not the one that the manifest names.
     CorimThumbprint = "corim.thumbprint", Untrusted, "the signer's certificate is not the one whose thumbprint the manifest names";
     // -- logs ---------------------------------------------------------------------------------------------------------

@@ -187,7 +187,7 @@ macro_rules! pages {
 }
 pages! {
     Tenants => Tenant, Invites => Invite, Operators => Operator, Grants => Grant, Claims => Claim, Dpus => Dpu,
-    References => Reference, Secrets => Secret, Hosts => Host, SshCas => SshCa, Certificates => CertificateInfo,
+    References => Reference, ReferenceSigners => ReferenceSigner, Secrets => Secret, Hosts => Host, SshCas => SshCa, Certificates => CertificateInfo,
 }
 
 #[cfg(test)]

@@ -159,6 +159,9 @@ faults! {
     /// The device's last evidence can't be the source of reference values.
     NoSource { why: &'static str } = "reference.source", 409, final, "no reference values can be taken from this dpu: {why}", "demand a proof first: `assay dpu demand`";
 
+    /// More devices would fail than whoever asks has accepted.
+    Impact { failures: u32, accepted: u32 } = "reference.impact", 409, final, "{failures} dpus would fail under this change, and {accepted} were accepted", "see `assay reference impact`; to do it all the same, `--accept-failures` that many";
+
     // -- the nexus ------------------------------------------------------------------------------------------------------
     /// This build has no such operation.
     NotBuilt = "op.not_built", 501, final, "this nexus does not do this yet", "";

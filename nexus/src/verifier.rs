@@ -298,7 +298,11 @@ pub(crate) fn in_force(
     tenant: &TenantId,
     device: Option<&DeviceId>,
 ) -> Result<Vec<Reference>, StoreFault> {
-    let mut sets: Vec<Reference> = rows.find("tenant", tenant)?;
+    Ok(choose(rows.find("tenant", tenant)?, device))
+}
+
+/// Of a tenant's sets, those that judge this device.
+pub(crate) fn choose(mut sets: Vec<Reference>, device: Option<&DeviceId>) -> Vec<Reference> {
     sets.retain(|set| matches!(set.state, ReferenceState::Active));
     let names =
         |set: &Reference| device.is_some_and(|d| set.applies_to.iter().any(|id| id == d.as_str()));
@@ -308,7 +312,7 @@ pub(crate) fn in_force(
         sets.retain(|set| set.applies_to.iter().next().is_none());
     }
     sets.sort_by(|a, b| (b.taken, b.id.as_str()).cmp(&(a.taken, a.id.as_str())));
-    Ok(sets)
+    sets
 }
 
 /// PCRs to quote: the usual, what the device has ever shown (that only grows), and what the sets in force name.
@@ -326,6 +330,7 @@ pub(crate) fn pcrs_to_quote(shown: &Words, in_force: &[Reference]) -> Vec<u8> {
                     Component::Pcr(HashAlg::Sha256, index) => Some(*index),
                     Component::Pcr(..)
                     | Component::Fwid(..)
+                    | Component::Svn(..)
                     | Component::Block(..)
                     | Component::Uefi(_) => None,
                 }),

@@ -398,6 +398,12 @@ pub struct ReferenceComponent {
     pub rule: String,
     /// Accepted digests.
     pub digests: Vec<B64>,
+    /// The algorithm of each: `sha256`, `sha384`, `sha512`.
+    #[serde(default)]
+    pub algorithms: Vec<String>,
+    /// What is accepted beside digests, in words: `svn 3 or later`, `raw:0102/ff00`.
+    #[serde(default)]
+    pub conditions: Vec<String>,
 }
 
 /// A set of Reference Values.
@@ -413,12 +419,25 @@ pub struct Reference {
     pub version: u32,
     /// SHA-256 of the canonical form.
     pub digest: B64,
-    /// `active` or `retired`.
+    /// `draft`, `active` or `retired`.
     pub state: String,
-    /// When it was taken.
+    /// When it was taken, taken in or put in force.
     pub taken_at: Time,
-    /// The device it was taken from.
-    pub taken_from: DeviceId,
+    /// The device it was taken from; absent where it came as a manifest.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub taken_from: Option<DeviceId>,
+    /// The pinned signer of the manifest that it came as.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub signer: Option<String>,
+    /// SHA-256 of that manifest.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub manifest_sha256: Option<B64>,
+    /// When it stops to count; left out in lists, and where it has no end.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ends_at: Option<Time>,
+    /// The canonical form; left out in lists.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub body: Option<B64>,
     /// The devices it is for; every device of the tenant where empty.
     pub applies_to: Vec<DeviceId>,
     /// Components; left out in lists.

@@ -5,6 +5,7 @@ mod basic;
 mod dpu;
 mod host;
 mod people;
+mod reference;
 mod ssh;
 
 pub use audit::*;
@@ -12,6 +13,7 @@ pub use basic::*;
 pub use dpu::*;
 pub use host::*;
 pub use people::*;
+pub use reference::*;
 pub use ssh::*;
 
 /// A list: its rows and where the next page starts.
@@ -44,6 +46,8 @@ list! {
     Dpus of Dpu;
     /// Sets of Reference Values, without their components.
     References of Reference;
+    /// Signers of Reference Values.
+    ReferenceSigners of ReferenceSigner;
     /// Secrets, without their values.
     Secrets of Secret;
     /// Hosts.

@@ -5,6 +5,7 @@
 //! [`SignedCorim::verify`] makes a source of Reference Values of one.
 
 pub use self::compare::{Comparison, Found, compare, endorsed};
+pub use self::compile::{Choice, Scope, reference_values};
 pub use self::model::*;
 pub use self::profile::Profile;
 pub use self::read::Document;
@@ -14,6 +15,7 @@ pub use self::write::{Draft, sign};
 
 mod comid;
 mod compare;
+mod compile;
 mod environment;
 mod model;
 mod profile;

@@ -1,10 +1,11 @@
 use super::*;
 use crate::digest::HashAlg;
 use crate::key::{BadSignature, CheckSignature, PublicKey, Scheme};
-use crate::reference::Need;
+use crate::reference::{Component, Need, ReferenceValues, Root, Stated};
+use crate::refusal::Refusal;
 use crate::time::Timestamp;
 use alloc::collections::BTreeMap;
-use alloc::string::ToString as _;
+use alloc::string::{String, ToString};
 use alloc::vec;
 use alloc::vec::Vec;
 
@@ -331,4 +332,158 @@ fn of_tags_that_replace_each_other_one_counts() {
     assert_eq!(left, [("b".to_string(), 1)]);
 }
 
-use alloc::string::String;
+fn manifest(reference: Vec<ValueTriple>) -> Corim {
+    let draft = Draft {
+        id: "m".to_string(),
+        version: 1,
+        profile: None,
+        ends: None,
+        reference,
+    };
+    match Document::parse(&draft.to_bytes()).unwrap() {
+        Document::Unsigned(corim) => *corim,
+        Document::Signed(_) | Document::Comid(..) => panic!("it is unsigned"),
+    }
+}
+
+fn compile(reference: Vec<ValueTriple>, scope: Scope) -> Result<ReferenceValues, Refusal> {
+    let corim = manifest(reference);
+    reference_values(&corim, scope, &Choice::default(), "id", 1, Timestamp::MAX)
+}
+
+#[test]
+fn a_manifest_becomes_a_set_of_the_part_that_it_speaks_of() {
+    let raw = Values {
+        raw: Some(Raw {
+            value: vec![1, 0],
+            mask: Some(vec![255, 0]),
+        }),
+        ..Values::default()
+    };
+    let layer = |values: Values| ValueTriple {
+        environment: Environment {
+            class: Some(Class {
+                layer: Some(4),
+                ..Class::default()
+            }),
+            ..Environment::default()
+        },
+        measurements: vec![Measurement {
+            values,
+            ..Measurement::default()
+        }],
+    };
+    let irot = Scope::Root(Root::Irot);
+    let reference = vec![
+        triple(vec![
+            element(2, with_digests(vec![digest(8, 7, 64)])),
+            element(6, raw),
+        ]),
+        layer(with_digests(vec![digest(7, 1, 48)])),
+        layer(svn(Svn::Min(3))),
+    ];
+    let set = compile(reference.clone(), irot).unwrap();
+    let names: Vec<String> = set.entries().keys().map(ToString::to_string).collect();
+    assert_eq!(
+        names,
+        [
+            "dice.irot.layer.4.fwid",
+            "dice.irot.layer.4.svn",
+            "spdm.irot.mb.2",
+            "spdm.irot.mb.6"
+        ]
+    );
+    assert_eq!(ReferenceValues::parse(&set.to_bytes()).unwrap(), set);
+    let block = &set.entries()[&Component::Block(Root::Irot, 6)];
+    let stated = |raw: &[u8]| Stated {
+        svn: None,
+        raw: Some(raw.to_vec()),
+    };
+    let accepts = |raw: &[u8]| block.conditions().iter().all(|c| c.accepts(&stated(raw)));
+    assert!(accepts(&[1, 99]) && !accepts(&[2, 0]));
+
+    // Exported, and taken again: the same entries.
+    let draft = Draft::of(&set);
+    let Document::Unsigned(corim) = Document::parse(&draft.to_bytes()).unwrap() else {
+        panic!("it is unsigned")
+    };
+    assert_eq!(Scope::of(&corim), Some(Scope::Named));
+    let again = reference_values(
+        &corim,
+        Scope::Named,
+        &Choice::default(),
+        "id",
+        1,
+        Timestamp::MAX,
+    );
+    assert_eq!(again.unwrap(), set);
+
+    let choice = Choice {
+        optional: [Component::Block(Root::Irot, 2)].into(),
+        ignored: [Component::Block(Root::Irot, 6)].into(),
+        forbidden: [Component::Block(Root::Irot, 9)].into(),
+    };
+    let corim = manifest(reference);
+    let chosen = reference_values(&corim, irot, &choice, "id", 1, Timestamp::MAX).unwrap();
+    let needs: Vec<&str> = chosen
+        .entries()
+        .values()
+        .map(|e| e.need().as_str())
+        .collect();
+    assert_eq!(needs, ["required", "required", "optional", "forbidden"]);
+}
+
+#[test]
+fn a_place_that_is_not_used_is_all_zero_and_must_stay_so() {
+    let zero = || with_digests(vec![digest(7, 0, 48)]);
+    let other = with_digests(vec![digest(7, 1, 48)]);
+    let reference = vec![triple(vec![
+        element(23, zero()),
+        element(24, zero()),
+        element(24, other),
+    ])];
+    let set = compile(reference, Scope::Root(Root::Accel(0))).unwrap();
+    let needs: Vec<&str> = set.entries().values().map(|e| e.need().as_str()).collect();
+    assert_eq!(needs, ["forbidden", "optional"]);
+}
+
+#[test]
+fn what_would_be_laxer_as_a_set_is_no_set() {
+    let refused = |values: Values, scope| {
+        compile(vec![triple(vec![element(2, values)])], scope)
+            .unwrap_err()
+            .code()
+    };
+    let irot = Scope::Root(Root::Irot);
+    let both = Values {
+        svn: Some(Svn::Min(1)),
+        ..with_digests(vec![digest(1, 1, 32)])
+    };
+    assert_eq!(refused(both, irot), "corim.compile");
+    assert_eq!(refused(svn(Svn::Exact(1)), Scope::Tpm), "corim.compile");
+    assert_eq!(
+        refused(with_digests(vec![digest(9, 1, 28)]), irot),
+        "corim.compile"
+    );
+    let twice = with_digests(vec![digest(1, 1, 32), digest(1, 2, 32)]);
+    assert_eq!(refused(twice, irot), "corim.compile");
+    let serial = Values {
+        serial: Some("1".to_string()),
+        ..with_digests(vec![digest(1, 1, 32)])
+    };
+    assert_eq!(refused(serial, irot), "corim.compile");
+    let far = vec![triple(vec![element(
+        300,
+        with_digests(vec![digest(1, 1, 32)]),
+    )])];
+    assert_eq!(compile(far, irot).unwrap_err().code(), "corim.compile");
+    let pcrs = vec![triple(vec![element(
+        7,
+        with_digests(vec![digest(1, 1, 32)]),
+    )])];
+    let set = compile(pcrs, Scope::Tpm).unwrap();
+    assert_eq!(
+        set.entries().keys().next().unwrap().to_string(),
+        "pcr.sha256.7"
+    );
+}

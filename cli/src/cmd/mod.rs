@@ -19,6 +19,7 @@ mod man;
 mod operator;
 mod push;
 mod reasons;
+mod manifest;
 mod reference;
 mod secret;
 mod ssh;

@@ -3,7 +3,9 @@
 use assay_api::routes::call;
 use assay_api::types::*;
 use clap::Subcommand;
+use std::path::PathBuf;
 
+use super::manifest;
 use super::words::{TenantArg, hex, joined};
 use crate::app::Cx;
 use crate::fault::Fault;
@@ -35,6 +37,75 @@ pub(crate) enum Command {
         /// Name or id.
         reference: String,
     },
+    /// Take a set in from a manifest that a pinned signer signed. It judges nobody until it is activated.
+    Import(manifest::ImportArgs),
+    /// Show what activating a set, or retiring one in force, would do to the fleet.
+    Impact {
+        /// Id, or the name of the one in force.
+        reference: String,
+    },
+    /// Put a set in force, in the place of the one of its name.
+    Activate {
+        /// Its id.
+        reference: String,
+        /// How many DPUs that are good now may fail by it.
+        #[arg(long, value_name = "NUMBER", default_value_t = 0)]
+        accept_failures: u32,
+    },
+    /// Take a set out of force.
+    Retire {
+        /// Id, or the name of the one in force.
+        reference: String,
+        /// How many DPUs that are good now may fail by it.
+        #[arg(long, value_name = "NUMBER", default_value_t = 0)]
+        accept_failures: u32,
+    },
+    /// Show what differs between two sets.
+    Diff {
+        /// Name or id of the one.
+        from: String,
+        /// Name or id of the other.
+        to: String,
+    },
+    /// Write a set to a file, as a manifest that nobody has signed.
+    Export {
+        /// Name or id.
+        reference: String,
+        /// Where it goes.
+        #[arg(long, value_name = "FILE")]
+        out: PathBuf,
+    },
+    /// Sign a manifest with your own key: who pins that key takes it in.
+    Sign {
+        /// The unsigned manifest.
+        file: PathBuf,
+        /// Where the signed one goes.
+        #[arg(long, value_name = "FILE")]
+        out: PathBuf,
+        /// When the signature ends (2027-11-22T21:00:00Z); never where absent.
+        #[arg(long, value_name = "TIME")]
+        ends: Option<Time>,
+    },
+    /// Convert a vendor's manifest, once its signature holds, into one to be signed by you.
+    Convert(manifest::ConvertArgs),
+    /// Pin who may sign manifests.
+    Pin {
+        /// What the signer is called.
+        name: String,
+        #[command(flatten)]
+        signer: manifest::SignerFile,
+        #[command(flatten)]
+        tenant: TenantArg,
+    },
+    /// List the signers that are pinned.
+    Signers(TenantArg),
+    /// Take no more manifests of a signer.
+    Unpin {
+        /// The signer.
+        name: String,
+        #[command(flatten)]
+        tenant: TenantArg,
+    },
 }
 
 impl Row for Reference {
@@ -47,9 +118,17 @@ impl Row for Reference {
             self.id.to_string(),
             self.state.clone(),
             self.taken_at.to_string(),
-            self.taken_from.to_string(),
+            source(self),
             applies(self),
         ]
+    }
+}
+
+fn source(set: &Reference) -> String {
+    match (&set.taken_from, &set.signer) {
+        (Some(device), _) => device.to_string(),
+        (None, Some(signer)) => format!("signed by {signer}"),
+        (None, None) => "-".to_owned(),
     }
 }
 
@@ -64,8 +143,9 @@ fn applies(set: &Reference) -> String {
 impl Card for Reference {
     fn lines(&self) -> Vec<(&'static str, String)> {
         let component = |c: &ReferenceComponent| {
-            let digests: Vec<String> = c.digests.iter().map(hex).collect();
-            format!("{}  {}  {}", c.name, c.rule, digests.join(" or "))
+            let digests = c.digests.iter().map(hex);
+            let accepted: Vec<String> = digests.chain(c.conditions.iter().cloned()).collect();
+            format!("{}  {}  {}", c.name, c.rule, accepted.join(" or "))
         };
         vec![
             ("name", self.name.clone()),
@@ -73,8 +153,16 @@ impl Card for Reference {
             ("id", self.id.to_string()),
             ("state", self.state.clone()),
             ("taken", self.taken_at.to_string()),
-            ("from", self.taken_from.to_string()),
+            ("from", source(self)),
             ("for", applies(self)),
+            (
+                "ends",
+                self.ends_at.map(|t| t.to_string()).unwrap_or_default(),
+            ),
+            (
+                "manifest",
+                self.manifest_sha256.as_ref().map(hex).unwrap_or_default(),
+            ),
             ("digest", hex(&self.digest)),
             (
                 "components",
@@ -89,8 +177,28 @@ impl Card for Reference {
 }
 
 pub(super) async fn run(cx: &Cx, command: Command) -> Result<(), Fault> {
-    let session = Session::open(cx).await?;
     match command {
+        Command::Import(args) => manifest::import(cx, args).await,
+        Command::Impact { reference } => manifest::impact(cx, &reference).await,
+        Command::Activate {
+            reference,
+            accept_failures,
+        } => manifest::activate(cx, &reference, accept_failures).await,
+        Command::Retire {
+            reference,
+            accept_failures,
+        } => manifest::retire(cx, &reference, accept_failures).await,
+        Command::Diff { from, to } => manifest::diff(cx, &from, &to).await,
+        Command::Export { reference, out } => manifest::export(cx, &reference, &out).await,
+        Command::Sign { file, out, ends } => manifest::sign(cx, &file, &out, ends),
+        Command::Convert(args) => manifest::convert(cx, &args),
+        Command::Pin {
+            name,
+            signer,
+            tenant,
+        } => manifest::pin(cx, name, signer, tenant).await,
+        Command::Signers(tenant) => manifest::signers(cx, tenant).await,
+        Command::Unpin { name, tenant } => manifest::unpin(cx, name, tenant).await,
         Command::Take {
             dpu,
             name,
@@ -103,6 +211,7 @@ pub(super) async fn run(cx: &Cx, command: Command) -> Result<(), Fault> {
                 pcrs: pcr,
                 applies_to,
             };
+            let session = Session::open(cx).await?;
             let set = session.call::<call::take_reference>(None, &ask).await?;
             let count = set.components.len();
             cx.out.done(
@@ -116,15 +225,19 @@ pub(super) async fn run(cx: &Cx, command: Command) -> Result<(), Fault> {
                 &set,
             )
         }
-        Command::List(arg) => cx.out.list(
-            &session
+        Command::List(arg) => {
+            let session = Session::open(cx).await?;
+            let all = session
                 .all::<call::list_references>(arg.tenant.as_deref())
-                .await?,
-        ),
-        Command::Show { reference } => cx.out.card(
-            &session
+                .await?;
+            cx.out.list(&all)
+        }
+        Command::Show { reference } => {
+            let session = Session::open(cx).await?;
+            let set = session
                 .call::<call::show_reference>(Some(&reference), &Empty {})
-                .await?,
-        ),
+                .await?;
+            cx.out.card(&set)
+        }
     }
 }

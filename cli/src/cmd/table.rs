@@ -62,6 +62,17 @@ rows! {
     "reference take" [take_reference] "assay reference take --dpu bf3-a --name golden --pcr 0,2,4,7";
     "reference list" [list_references] "assay reference list";
     "reference show" [show_reference] "assay reference show golden";
+    "reference import" [import_reference] "assay reference import cx7-28.39.corim --name cx7 --scope irot";
+    "reference impact" [show_reference_impact] "assay reference impact rv-b3v5...";
+    "reference activate" [activate_reference] "assay reference activate rv-b3v5... --accept-failures 2";
+    "reference retire" [retire_reference] "assay reference retire golden --accept-failures 0";
+    "reference diff" [show_reference] "assay reference diff golden rv-b3v5...";
+    "reference export" [show_reference] "assay reference export golden --out golden.corim";
+    "reference sign" [] "assay reference sign golden.corim --out golden.signed.corim --ends 2027-11-22T21:00:00Z";
+    "reference convert" [] "assay reference convert driver.xml --root rim_root.crt --out driver.corim";
+    "reference pin" [pin_reference_signer] "assay reference pin nvidia-cx7 --certificate signer.pem";
+    "reference signers" [list_reference_signers] "assay reference signers";
+    "reference unpin" [retire_reference_signer] "assay reference unpin nvidia-cx7";
     "ssh-ca create" [create_ssh_ca] "assay ssh-ca create lab";
     "ssh-ca list" [list_ssh_cas] "assay ssh-ca list";
     "ssh-ca show" [show_ssh_ca] "assay ssh-ca show lab";

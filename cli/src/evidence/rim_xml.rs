@@ -269,10 +269,6 @@ fn resource(element: &Element) -> Result<Resource, Rejection> {
             "measurement {index} has digests of another size than it says"
         )));
     }
-    // All zero is a place that is not used; as a value it would say that nothing was measured.
-    if active && digests.iter().any(Digest::is_zero) {
-        return Err(bad(format!("measurement {index} is active and all zero")));
-    }
     Ok(Resource {
         index,
         name: element.attribute("", "name").map(str::to_owned),

@@ -16,6 +16,7 @@ pub(crate) mod hosts;
 pub(crate) mod invites;
 pub(crate) mod join;
 pub(crate) mod leases;
+pub(crate) mod manifests;
 pub(crate) mod people;
 pub(crate) mod references;
 mod retire;
@@ -48,6 +49,10 @@ pub(crate) use join::{begin_join, complete_join};
 pub(crate) use leases::{acknowledge_lease, pull_leases};
 pub(crate) use people::{
     list_operators, revoke_key, show_operator, suspend_operator, unsuspend_operator, whoami,
+};
+pub(crate) use manifests::{
+    activate_reference, import_reference, list_reference_signers, pin_reference_signer,
+    retire_reference, retire_reference_signer, show_reference_impact,
 };
 pub(crate) use references::{list_references, show_reference, take_reference};
 pub(crate) use secrets::{list_secrets, put_secret, withdraw_secret};

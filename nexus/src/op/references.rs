@@ -4,7 +4,7 @@
 //! set can be taken from it. A newer version of a name retires the one before: what rested on it is stale, and the devices
 //! concerned are asked for a proof.
 
-use assay_api::id::{DemandId, DeviceId, ReferenceId};
+use assay_api::id::{DemandId, DeviceId, ReferenceId, TenantId};
 use assay_api::routes::On;
 use assay_api::types::*;
 use assay_attest::claims::Claims as Measured;
@@ -22,12 +22,12 @@ use crate::problem::{Fault, Problem};
 use crate::release;
 use crate::store::devices::{Demand as DemandRow, Device, Lifecycle, Words};
 use crate::store::references::{Reference as Row, ReferenceState};
-use crate::store::{Rows, StoreFault, Tx, Writes};
+use crate::store::{EntryDraft, Rows, StoreFault, Tx, Writes};
 
 /// Devices that are asked for a proof by one taking; the others prove themselves within half of `stale_after`.
 const DEMANDS: usize = 200;
 /// Devices that a set may name.
-const NAMED: usize = 500;
+pub(super) const NAMED: usize = 500;
 
 pub(crate) async fn take_reference(
     ctx: Ctx,
@@ -76,14 +76,9 @@ fn take(
         _ => {}
     }
     let evidence = evidence::kept(app, tx, &source, act.now)?;
-    let named = names(tx, act, &source, applies_to)?;
+    let named = names(tx, act, &source.tenant, applies_to)?;
     let of_tenant: Vec<Row> = tx.find("tenant", &source.tenant)?;
-    let versions = of_tenant.iter().filter(|r| r.name == name);
-    let version = versions
-        .map(|r| r.version)
-        .max()
-        .unwrap_or(0)
-        .saturating_add(1);
+    let version = next_version(tx, &source.tenant, name)?;
     let id = ReferenceId::from_random(&app.random.bytes()?);
     let values = values(&evidence, &id, version, pcrs)?;
     let row = Row {
@@ -95,8 +90,10 @@ fn take(
         body: values.to_bytes(),
         state: ReferenceState::Active,
         taken: act.now,
-        taken_from: source.id.clone(),
+        taken_from: Some(source.id.clone()),
         applies_to: Words::of(named.iter().map(DeviceId::as_str)),
+        manifest: None,
+        signer: None,
     };
     let retired: Vec<Row> = of_tenant
         .into_iter()
@@ -106,43 +103,83 @@ fn take(
             ..r
         })
         .collect();
-    let concerned = concerned(tx, &source, &row, &retired)?;
-    let ids = concerned
-        .iter()
-        .map(|_| app.random.bytes().map(|b| DemandId::from_random(&b)))
-        .collect::<Result<Vec<_>, _>>()?;
     let entry = act
         .entry()
         .detail("reference", row.id.as_str())
         .detail("name", name)
         .detail("version", version.to_string())
-        .detail("digest", base16ct::lower::encode_string(&row.digest))
-        .detail("demands", concerned.len().to_string());
+        .detail("digest", base16ct::lower::encode_string(&row.digest));
+    let asked = put(tx, act, entry, &row, &retired, Some(&source.id))?;
+    Ok((shown(&row, Some(&values)), asked))
+}
+
+/// The version that a set of that name gets next.
+pub(super) fn next_version(
+    rows: &impl Rows,
+    tenant: &TenantId,
+    name: &str,
+) -> Result<u32, Problem> {
+    let of_tenant: Vec<Row> = rows.find("tenant", tenant)?;
+    let versions = of_tenant.iter().filter(|r| r.name == name);
+    let last = versions.map(|r| r.version).max().unwrap_or(0);
+    Ok(last.saturating_add(1))
+}
+
+/// Writes a set and those that it takes out of force, and asks for proofs those whose verdict it changes. Gives these.
+pub(super) fn put(
+    tx: &mut Tx<'_>,
+    act: &Act<'_>,
+    entry: EntryDraft,
+    row: &Row,
+    retired: &[Row],
+    source: Option<&DeviceId>,
+) -> Result<Vec<DeviceId>, Problem> {
+    let known = tx.get::<Row>(&row.id)?.is_some();
+    let mut gone = retired.to_vec();
+    if matches!(row.state, ReferenceState::Retired) {
+        gone.push(row.clone());
+    }
+    let concerned = concerned(tx, source, row, &gone)?;
+    let ids = concerned
+        .iter()
+        .map(|_| {
+            act.ctx
+                .app
+                .random
+                .bytes()
+                .map(|b| DemandId::from_random(&b))
+        })
+        .collect::<Result<Vec<_>, _>>()?;
+    let entry = entry.detail("demands", concerned.len().to_string());
     let asked = concerned.iter().map(|d| d.id.clone()).collect();
     tx.change(entry, |c| {
-        for old in &retired {
+        for old in retired {
             c.update(old)?;
         }
-        c.insert(&row)?;
+        if known {
+            c.update(row)?;
+        } else {
+            c.insert(row)?;
+        }
         for (device, id) in concerned.into_iter().zip(ids) {
             release::demand_in(c, id, device)?;
         }
         Ok::<_, Problem>(())
     })?;
-    Ok((shown(&row, Some(&values)), asked))
+    Ok(asked)
 }
 
-/// The devices that a set is for, all of the source's tenant.
-fn names(
+/// The devices that a set is for, all of one tenant.
+pub(super) fn names(
     tx: &Tx<'_>,
     act: &Act<'_>,
-    source: &Device,
+    tenant: &TenantId,
     applies_to: &[String],
 ) -> Result<Vec<DeviceId>, Problem> {
     let mut ids = BTreeSet::new();
     for name in applies_to {
         let row = dpus::named(tx, &target::find(tx, &act.caller, On::Device, name)?)?;
-        if row.tenant != source.tenant {
+        if row.tenant != *tenant {
             return Err(Fault::NotFound { what: "dpu" }.into());
         }
         ids.insert(row.id);
@@ -183,12 +220,12 @@ fn quoted(claims: &Measured) -> Vec<u8> {
 /// and those that failed and are meant. Only such as have no open demand.
 fn concerned(
     tx: &Tx<'_>,
-    source: &Device,
+    source: Option<&DeviceId>,
     row: &Row,
     retired: &[Row],
 ) -> Result<Vec<Device>, Problem> {
     let now = tx.now();
-    let all: Vec<Device> = tx.find("tenant", &source.tenant)?;
+    let all: Vec<Device> = tx.find("tenant", &row.tenant)?;
     let meant = |d: &Device| {
         let mut named = row.applies_to.iter().peekable();
         named.peek().is_none() || named.any(|id| id == d.id.as_str())
@@ -201,7 +238,7 @@ fn concerned(
     let mut out = Vec::new();
     for device in all {
         let belongs = !matches!(device.lifecycle, Lifecycle::Decommissioned);
-        let changes = device.id == source.id
+        let changes = Some(&device.id) == source
             || rested(&device)
             || (meant(&device) && device.attestation == State::Failed);
         if belongs
@@ -248,7 +285,7 @@ pub(crate) async fn show_reference(ctx: Ctx, _: Empty) -> Result<Shown<Reference
     .await
 }
 
-fn shown(row: &Row, values: Option<&ReferenceValues>) -> Reference {
+pub(super) fn shown(row: &Row, values: Option<&ReferenceValues>) -> Reference {
     let components = values
         .into_iter()
         .flat_map(|v| v.entries())
@@ -260,6 +297,12 @@ fn shown(row: &Row, values: Option<&ReferenceValues>) -> Reference {
                 .iter()
                 .map(|d| B64(d.bytes().to_vec()))
                 .collect(),
+            algorithms: entry
+                .accepted()
+                .iter()
+                .map(|d| d.alg().name().to_owned())
+                .collect(),
+            conditions: entry.conditions().iter().map(ToString::to_string).collect(),
         });
     Reference {
         id: row.id.clone(),
@@ -275,6 +318,16 @@ fn shown(row: &Row, values: Option<&ReferenceValues>) -> Reference {
             .iter()
             .filter_map(|id| DeviceId::parse(id).ok())
             .collect(),
+        signer: row.signer.clone(),
+        manifest_sha256: row
+            .manifest
+            .as_ref()
+            .map(|m| B64(assay_attest::digest::sha256(&[m]).to_vec())),
+        ends_at: values
+            .map(ReferenceValues::ends)
+            .filter(|ends| *ends != Timestamp::MAX)
+            .map(Time),
+        body: values.map(|v| B64(v.to_bytes())),
         components: components.collect(),
     }
 }

@@ -23,6 +23,10 @@ const MIGRATIONS: &[(&str, &str)] = &[
         "0005_bounds",
         include_str!("../../migrations/0005_bounds.sql"),
     ),
+    (
+        "0006_manifests",
+        include_str!("../../migrations/0006_manifests.sql"),
+    ),
 ];
 
 /// "assa": tells our files from other SQLite databases.

@@ -4,7 +4,7 @@ use super::claims::{Claim, Enrolment};
 use super::clock_accept::ClockAccept;
 use super::devices::{Demand, Device, DeviceKey};
 use super::people::{Door, GrantRow, InviteRow, OperatorKey, OperatorRow};
-use super::references::Reference;
+use super::references::{Reference, ReferenceSigner};
 use super::secrets::{Bypass, Secret};
 use super::signing_key::SigningKey;
 use super::ssh::{CertificateRow, HostRow, KrlRow, ManifestRow, PushRow, SshCaRow};
@@ -51,6 +51,7 @@ pub const ROW_TYPES: &[RowType] = &[
     row_type::<Enrolment>(),
     row_type::<Demand>(),
     row_type::<Reference>(),
+    row_type::<ReferenceSigner>(),
     row_type::<Secret>(),
     row_type::<Bypass>(),
     row_type::<SshCaRow>(),

@@ -137,6 +137,18 @@ fn bodies(route: &Route, own: &Loot, loot: &Loot) -> Vec<Value> {
             json!({ "dpu": mine("device"), "name": "eve", "applies_to": [mine("device")] }),
             &[("dpu", "device"), ("applies_to/0", "device")],
         ),
+        "import_reference" => (
+            json!({ "tenant": mine("tenant"), "name": "eve", "manifest": "AQEB", "applies_to": [mine("device")] }),
+            &[("tenant", "tenant"), ("applies_to/0", "device")],
+        ),
+        "pin_reference_signer" => (
+            json!({ "tenant": mine("tenant"), "name": "eve", "kind": "key", "der": "AQEB" }),
+            &[("tenant", "tenant")],
+        ),
+        "retire_reference_signer" => (
+            json!({ "tenant": mine("tenant"), "name": "eve" }),
+            &[("tenant", "tenant")],
+        ),
         "create_ssh_ca" => (
             json!({ "tenant": mine("tenant"), "name": "eve" }),
             &[("tenant", "tenant")],

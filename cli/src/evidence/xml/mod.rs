@@ -6,7 +6,7 @@ mod dsig;
 mod read;
 
 pub(crate) use dsig::{Signature, split};
-pub(crate) use read::{Attribute, Element, Node, parse};
+pub(crate) use read::{Element, parse};
 
 /// What is wrong with it: one machine code for all of it, words for people.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
