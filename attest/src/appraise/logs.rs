@@ -27,6 +27,7 @@ pub(super) fn check_stated(
             Component::Uefi(_)
             | Component::Pcr(..)
             | Component::Fwid(..)
+            | Component::Svn(..)
             | Component::Block(..) => None,
         })
         .collect();

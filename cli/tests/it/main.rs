@@ -20,3 +20,5 @@ mod played;
 mod support;
 #[cfg(test)]
 mod waits;
+#[cfg(test)]
+mod xml;

@@ -8,6 +8,7 @@ mod evidence;
 mod fall;
 mod gate;
 mod grants;
+mod manifests;
 mod race;
 mod secrets;
 #[path = "../../../../attest/tests/it/soft_tpm.rs"]
