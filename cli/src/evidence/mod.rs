@@ -35,11 +35,11 @@ mod eventlog;
 mod ima;
 mod open_dice;
 mod rim_service;
-mod xml;
 mod spdm_chain;
 mod spdm_measurements;
 mod spdm_report;
 mod tpm_quote;
+mod xml;
 
 #[cfg(test)]
 mod tests;
