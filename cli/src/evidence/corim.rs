@@ -46,12 +46,13 @@ impl Kind for Corim {
             return rim_service::format(&json) == Some("CORIM");
         }
         let bytes = file.cbor().unwrap_or_default();
-        let wrapped = matches!(bytes.as_slice(), [0xd9, 0x01, 0xf4..=0xf6, ..]);
-        wrapped
-            || matches!(
-                Document::parse(&bytes),
-                Ok(Document::Signed(_) | Document::Unsigned(_))
-            )
+        match Document::parse(&bytes) {
+            Ok(Document::Signed(_)) => true,
+            // One of a scheme is looked into for what its CoMIDs say: nothing could sign it any more.
+            Ok(Document::Unsigned(manifest)) => manifest.profile.is_none(),
+            Ok(Document::Comid(..)) => false,
+            Err(_) => matches!(bytes.as_slice(), [0xd9, 0x01, 0xf4..=0xf6, ..]),
+        }
     }
 
     fn inspect(&self, file: &Artefact) -> Result<Claims, Rejection> {
@@ -225,8 +226,12 @@ impl Kind for Comid {
 
     fn detect(&self, file: &Artefact) -> bool {
         let bytes = file.cbor().unwrap_or_default();
-        matches!(bytes.as_slice(), [0xd9, 0x01, 0xfa, ..])
-            || matches!(Document::parse(&bytes), Ok(Document::Comid(..)))
+        match Document::parse(&bytes) {
+            Ok(Document::Comid(..)) => true,
+            Ok(Document::Unsigned(manifest)) => manifest.profile.is_some(),
+            Ok(Document::Signed(_)) => false,
+            Err(_) => matches!(bytes.as_slice(), [0xd9, 0x01, 0xfa, ..]),
+        }
     }
 
     fn inspect(&self, file: &Artefact) -> Result<Claims, Rejection> {

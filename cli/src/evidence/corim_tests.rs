@@ -384,7 +384,7 @@ fn an_xml_rim_becomes_a_corim_with_the_same_values() {
 
 fn cx7() -> Components {
     let mut measured = Components::default();
-    measured.raw(1, &[0, 0, 0, 1]);
+    measured.raw(1, &[0, 0, 0, 1], None);
     let digests = [
         "f8f6ea6fa03bb08fcffb28bd4cda66a6f46adb2ebade522600d0d4a46fdf3ebc25e17c2d7a3927c581e4b10ad1973859b064c51a9820b41f7bfa729f201242a8",
         "0598af8e38b1a8e0b963bbdb4405b8fed4e145af86d03faa0058ccdfc75909eb31c117c819e02a74c3ab6a233e9d9b0f2976cf0caaa8895935332bf85e906f28",
@@ -415,7 +415,7 @@ fn measurements_match_the_vendors_manifest_whole_or_not() {
     assert_eq!(claims["references"][0]["id"], "ConnectX-7_28.39.4082");
 
     let mut other = Components::default();
-    other.raw(1, &[0, 0, 0, 1]);
+    other.raw(1, &[0, 0, 0, 1], None);
     other.digest(2, &HashAlg::Sha512.hash(&[b"other"]));
     let rejection = match_references(&files, &other).unwrap_err();
     assert_eq!(rejection.code, "reference.mismatch");

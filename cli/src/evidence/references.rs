@@ -1,6 +1,6 @@
 //! `--reference FILE`: what an artefact measured, held against manifests. For every kind that measures.
 
-use assay_attest::corim::{AlgDigest, Environment, Flags, Raw, Svn};
+use assay_attest::corim::{AlgDigest, Environment, Raw, Svn};
 use assay_attest::corim::{
     Comparison, Document, Found, Measurement, Mkey, RegisterId, ValueTriple, Values, compare,
     endorsed,
@@ -27,8 +27,6 @@ impl Components {
             && known.values.raw.is_none()
         {
             known.values.digests.extend(values.digests);
-            known.values.svn = known.values.svn.or(values.svn);
-            known.values.flags = known.values.flags.or(values.flags);
             return;
         }
         self.all.push(Measurement {
@@ -47,32 +45,15 @@ impl Components {
         self.push(Mkey::Uint(index), values);
     }
 
-    /// A value of element `index` as it is, not hashed.
-    pub(crate) fn raw(&mut self, index: u64, value: &[u8]) {
+    /// A value of element `index` as it is, not hashed, and the security version number that it is, where it is one.
+    pub(crate) fn raw(&mut self, index: u64, value: &[u8], svn: Option<u64>) {
         let raw = Raw {
             value: value.to_vec(),
             mask: None,
         };
         let values = Values {
             raw: Some(raw),
-            ..Values::default()
-        };
-        self.push(Mkey::Uint(index), values);
-    }
-
-    /// The security version number of element `index`.
-    pub(crate) fn svn(&mut self, index: u64, number: u64) {
-        let values = Values {
-            svn: Some(Svn::Exact(number)),
-            ..Values::default()
-        };
-        self.push(Mkey::Uint(index), values);
-    }
-
-    /// The flags of element `index`.
-    pub(crate) fn flags(&mut self, index: u64, flags: Flags) {
-        let values = Values {
-            flags: Some(flags),
+            svn: svn.map(Svn::Exact),
             ..Values::default()
         };
         self.push(Mkey::Uint(index), values);

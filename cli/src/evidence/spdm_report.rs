@@ -1,11 +1,13 @@
 //! Signed SPDM measurements: the transcript, with the chain of the key that signed it.
 
+use assay_attest::codec::spdm::block;
 use assay_attest::codec::spdm::transcript::Transcript;
 use assay_attest::refusal::Refusal;
 use assay_attest::spdm::{Leaf, verify};
 use serde_json::{Value, json};
 
 use super::kind::hex;
+use super::references::{Components, match_references};
 use super::spdm::{
     Found, anchors, chain, chain_of_text, describe_blocks, describe_chain, describe_opaque,
     identity, verified,
@@ -36,6 +38,8 @@ impl Kind for SpdmReport {
          --chain gives the certificate chain where the file does not bring it: PEM in either order, DER, an SPDM slot, or JSON in which it stands as PEM. It \
          must end in NVIDIA's device root, which is built in, in a root given with --root, or with --root-from-chain in its own (`anchor` is then `file`). \
          --nonce is the requester's nonce that the signed request must hold; a nonce in the JSON must be that one too.\n\n\
+         --reference names a manifest (CoRIM, CoMID, XML RIM) whose every measurement must be there and match, by index; given again, one of several \
+         values of an index must. It adds the claims `references`, `reference_matches` (`key`, `outcome`, `expected`, `seen`), `unlisted` and `endorsements`.\n\n\
          The key of the leaf decides the algorithm, since 1.2 together with the signed negotiation; what the JSON says of algorithms decides nothing. Refused are: a \
          byte too few or too many, an index twice or not asked for, digests by two hashes, an unsigned last exchange, exchanges after the signed one, a negotiation \
          that is not signed (before 1.2) or missing (since), measurements that changed while they were read, and a firmware digest in NVIDIA's opaque data that \
@@ -47,7 +51,13 @@ impl Kind for SpdmReport {
     }
 
     fn takes(&self) -> &'static [Opt] {
-        &[Opt::Chain, Opt::Root, Opt::RootFromChain, Opt::Nonce]
+        &[
+            Opt::Chain,
+            Opt::Root,
+            Opt::RootFromChain,
+            Opt::Nonce,
+            Opt::Reference,
+        ]
     }
 
     fn detect(&self, file: &Artefact) -> bool {
@@ -115,9 +125,32 @@ fn judge(report: &Report, with: &With<'_>, claims: &mut Claims) -> Result<(), Re
         if let Some(nonce) = &report.nonce {
             signed.answers(nonce)?;
         }
-        signed.consistent(&leaf).map_err(Rejection::from)
+        signed.consistent(&leaf).map_err(Rejection::from)?;
+        match_references(&with.references, &components(&report.transcript))
     };
-    content().map_err(Rejection::authenticated)
+    match content() {
+        Ok(matched) => {
+            claims.extend(matched);
+            Ok(())
+        }
+        Err(rejection) => {
+            claims.extend(rejection.claims.clone());
+            Err(rejection.authenticated())
+        }
+    }
+}
+
+/// What was measured, as manifests name it.
+fn components(transcript: &Transcript) -> Components {
+    let mut measured = Components::default();
+    for block in transcript.blocks().values() {
+        let index = u64::from(block.index);
+        match &block.value {
+            block::Value::Digest(digest) => measured.digest(index, digest),
+            block::Value::Raw(bytes) => measured.raw(index, bytes, block.svn()),
+        }
+    }
+    measured
 }
 
 /// One report, or each of several.
