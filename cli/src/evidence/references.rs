@@ -5,7 +5,7 @@ use assay_attest::corim::{
     Comparison, Document, Found, Measurement, Mkey, RegisterId, ValueTriple, Values, compare,
     endorsed,
 };
-use assay_attest::digest::Digest;
+use assay_attest::digest::{Digest, HashAlg};
 use serde_json::{Value, json};
 
 use super::corim;
@@ -70,6 +70,29 @@ impl Components {
             let name = format!("pcr.{}.{pcr}", digest.alg().name());
             self.push(Mkey::Text(name), values);
         }
+    }
+
+    /// The PCRs that claims show, bank by bank.
+    #[must_use]
+    pub(crate) fn of_pcr_claims(claims: &Claims) -> Self {
+        let mut measured = Self::default();
+        let banks = claims.get("pcrs").and_then(Value::as_object);
+        for (bank, values) in banks.into_iter().flatten() {
+            let alg = HashAlg::ALL
+                .into_iter()
+                .find(|alg| alg.name() == bank.as_str());
+            for (pcr, value) in values.as_object().into_iter().flatten() {
+                let hex = value.as_str().and_then(|text| text.rsplit(':').next());
+                let bytes = hex.and_then(|hex| base16ct::mixed::decode_vec(hex).ok());
+                let digest = alg
+                    .zip(bytes)
+                    .and_then(|(alg, bytes)| Digest::new(alg, &bytes));
+                if let (Some(digest), Ok(pcr)) = (digest, pcr.parse()) {
+                    measured.pcrs([(pcr, &digest)]);
+                }
+            }
+        }
+        measured
     }
 
     /// The same, as the registers of an element that has no key.

@@ -85,6 +85,8 @@ pub(crate) const DECISIONS: &[(&str, &str)] = &[
     (
         "ima: a line feed after the list",
         "left out, where the list does not parse with it; any other byte is one too many",
+    ),
+    (
         "corim: nobody signed it",
         "rejected: reference values come from signed manifests; `comid` reads what it says",
     ),

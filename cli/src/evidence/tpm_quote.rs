@@ -14,6 +14,7 @@ use serde_json::{Value, json};
 
 use super::kind::{anchor_name, hex};
 use super::path::{self, Path};
+use super::references::{Components, match_references};
 use super::{Accepted, Artefact, Claims, Kind, Opt, Rejection, With};
 
 /// The kind `tpm-quote`.
@@ -44,6 +45,8 @@ impl Kind for TpmQuote {
          --key is the attestation key (TPM2B_PUBLIC or TPMT_PUBLIC, whose attributes and scheme are then judged, or PEM, JWK, certificate). With \
          --root (and --chain) a protobuf's AK certificate may stand for it. --root-from-chain believes the key that the file brings and says so \
          (`anchor` is `file`). --nonce must be the qualifying data; trustee's, which it fills up with zeros, may be given without them.\n\n\
+         --reference names a manifest (CoRIM, CoMID) whose PCRs must be among those that were sent, and match: by number, by name (`pcr.sha256.7`), or \
+         as integrity registers. It adds the claims `references`, `reference_matches`, `unlisted` and `endorsements`.\n\n\
          Claims: `form`, `nonce`, `hash`, `banks` (the selected PCRs), `pcr_digest`, `pcrs` (bank to index to value, where they were sent: they give \
          the digest), `clock`, `reset_count`, `restart_count`, `safe`, `firmware_version`, `qualified_signer`, `key`, `ak_name`, `ak_attributes`, \
          `anchor`; of a protobuf also `ignored_banks`, `event_log_size`, `canonical_event_log_size`. An event log is not judged here: take it out \
@@ -61,6 +64,7 @@ impl Kind for TpmQuote {
             Opt::Pcrs,
             Opt::Signature,
             Opt::RootFromChain,
+            Opt::Reference,
         ]
     }
 
@@ -75,13 +79,25 @@ impl Kind for TpmQuote {
     fn verify(&self, file: &Artefact, with: &With<'_>) -> Result<Accepted, Rejection> {
         let form = form(file)?;
         let said = form.claims();
-        verify(form, with).map_err(|rejection| {
+        let mut accepted = verify(form, with).map_err(|rejection| {
             if rejection.claims.is_empty() {
                 rejection.claims(&said)
             } else {
                 rejection
             }
-        })
+        })?;
+        let measured = Components::of_pcr_claims(&accepted.claims);
+        match match_references(&with.references, &measured) {
+            Ok(matched) => {
+                accepted.claims.extend(matched);
+                Ok(accepted)
+            }
+            Err(rejection) => {
+                let found = rejection.claims.clone();
+                accepted.claims.extend(found);
+                Err(rejection.claims(&accepted.claims).authenticated())
+            }
+        }
     }
 }
 
