@@ -15,6 +15,7 @@ use assay_attest::expected::{
     DiceExpectation, DiceRoot, Expected, Name, RequestKey, TpmExpectation,
 };
 use assay_attest::key::{CheckSignature, PublicKey};
+use assay_attest::limits::ACCELERATORS;
 use assay_attest::policy::AppraisalPolicy;
 use assay_attest::reference::{Component, ReferenceValues};
 use assay_attest::refusal::Refusal;
@@ -164,20 +165,25 @@ impl Verifier {
     }
 
     /// A device whose roots are no longer configured can't be verified: its DICE member is then refused, never skipped.
+    ///
+    /// Accelerators are known by their maker's root, not pinned: which ones a machine must have, and what they run, is the
+    /// reference values' to say.
     fn dice(&self, pinned: Pinned) -> DiceExpectation {
-        let device_key = match pinned {
-            Pinned::Known(key) => Some(key),
-            Pinned::Open => None,
-            Pinned::Absent => return DiceExpectation::NotRequired,
+        let Some(anchors) = &self.anchors.dice else {
+            return DiceExpectation::NotRequired;
         };
-        match &self.anchors.dice {
-            Some(anchors) => DiceExpectation::Roots(vec![DiceRoot {
-                label: Label::Irot,
-                anchors: anchors.clone(),
-                device_key,
-            }]),
-            None => DiceExpectation::NotRequired,
-        }
+        let root = |label, device_key| DiceRoot {
+            label,
+            anchors: anchors.clone(),
+            device_key,
+        };
+        let own = match pinned {
+            Pinned::Known(key) => Some(root(Label::Irot, Some(key))),
+            Pinned::Open => Some(root(Label::Irot, None)),
+            Pinned::Absent => None,
+        };
+        let accelerators = (0..ACCELERATORS).map(|number| root(Label::Accel(number), None));
+        DiceExpectation::Roots(own.into_iter().chain(accelerators).collect())
     }
 
     /// What stands behind an EK, and until when: its certificate's chain must end in a pinned root and certify this very key.

@@ -135,3 +135,41 @@ async fn i6_a_chain_without_a_configured_root_is_refused() {
         "dice.unexpected"
     );
 }
+
+/// An accelerator's signed measurements are part of the machine's proof: what it runs decides, and leaving it out is no way around.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_accelerator_is_judged_with_the_machine_that_it_sits_in() {
+    let world = world().await;
+    let mut machine = with_dice(1, b"runtime");
+    machine.accelerator = Some((std::sync::Arc::new(dice(9, b"gpu")), b"vbios"));
+    let secret = world.claim("dpu-a", &machine).await;
+    world.enrol_with(&mut machine, &secret).await.unwrap();
+    let taken = world.take("dpu-a", "golden", &[]).await.unwrap();
+    assert!(
+        taken
+            .components
+            .iter()
+            .any(|c| c.name == "spdm.accel.0.mb.2")
+    );
+    world.pass(1);
+    assert_eq!(world.prove(&machine).await.unwrap().verdict, "verified");
+    let shown = world.show("dpu-a").await;
+    let own = dice(1, b"runtime").certificates()[3].clone();
+    let rom = assay_attest::codec::x509::Certificate::parse(&own).unwrap();
+    assert_eq!(
+        shown.dice,
+        Some(B64(sha256(&[rom.spki()]).to_vec())),
+        "the machine is not its accelerator"
+    );
+    for other in [
+        Some((std::sync::Arc::new(dice(9, b"gpu")), &b"other vbios"[..])),
+        None,
+    ] {
+        world.pass(1);
+        let changed = Machine {
+            accelerator: other,
+            ..machine.clone()
+        };
+        assert_eq!(world.prove(&changed).await.unwrap().verdict, "failed");
+    }
+}

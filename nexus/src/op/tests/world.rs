@@ -11,11 +11,15 @@ use assay_api::seal;
 use assay_api::token::{Token, TokenKind};
 use assay_api::types::*;
 use assay_attest::attester::dice::SoftwareDice;
+use assay_attest::attester::spdm::{BlueField, Responder, record};
 use assay_attest::attester::tpm::{CertifiedKeyParts, TpmParts, member};
 use assay_attest::attester::{Draft, Statement};
 use assay_attest::claims::PcrBanks;
+use assay_attest::codec::spdm::Version;
+use assay_attest::codec::spdm::measurements::Operation;
 use assay_attest::codec::tpm::{Attributes, Public};
 use assay_attest::digest::{Digest, HashAlg};
+use assay_attest::evidence::spdm::SpdmEvidence;
 use assay_attest::evidence::tpm::MEDIA_TYPE;
 use assay_attest::expected::RequestKey;
 use assay_attest::hpke::{HpkeKey, Kem};
@@ -526,6 +530,8 @@ pub(super) struct Machine {
     pub(super) hpke: HpkeKey,
     pub(super) hpke_private: Zeroizing<[u8; 32]>,
     pub(super) dice: Option<Arc<SoftwareDice>>,
+    /// An accelerator of its host, and the firmware that it measures.
+    pub(super) accelerator: Option<(Arc<SoftwareDice>, &'static [u8])>,
     /// Whether its TPM says that it holds the request key.
     pub(super) certifies: bool,
     pub(super) enrolled: Option<(DeviceId, KeyId)>,
@@ -545,6 +551,7 @@ impl Machine {
             hpke: HpkeKey::new(Kem::X25519, &[1; 32]).unwrap(),
             hpke_private: Zeroizing::new([0; 32]),
             dice: None,
+            accelerator: None,
             certifies: true,
             enrolled: None,
         };
@@ -678,6 +685,27 @@ impl Machine {
         draft
             .add(Label::Tpm, MEDIA_TYPE, member(&parts).unwrap())
             .unwrap();
+        if let Some((dice, firmware)) = &self.accelerator {
+            let label = Label::Accel(0);
+            let binding = draft.binding(label).unwrap();
+            let measured = BlueField {
+                psc: firmware,
+                nic: b"",
+                arm: b"",
+                configuration: b"",
+            };
+            let mut responder = Responder::new(dice, Version::V11, measured.blocks());
+            let transcript = record(
+                Version::V11,
+                binding.as_bytes(),
+                &[Operation::All],
+                |request| Ok::<_, Refusal>(responder.respond(request, &[1; 32])),
+            )
+            .unwrap();
+            let value = SpdmEvidence::write(dice.certificates(), &transcript);
+            let kind = assay_attest::evidence::spdm::MEDIA_TYPE;
+            draft.add(label, kind, value).unwrap();
+        }
         if let Some(dice) = &self.dice {
             let binding = draft.binding(Label::Irot).unwrap();
             draft
