@@ -33,10 +33,12 @@ pub enum Cmw {
         /// Appraisal Policy.
         indicator: Option<u8>,
     },
-    /// A CBOR tag of a CoAP content format over a byte string.
+    /// A CBOR tag over a byte string.
     Tagged {
-        /// The content format.
-        format: u16,
+        /// The tag.
+        tag: u64,
+        /// The CoAP content format that the tag was made of, where it was.
+        format: Option<u16>,
         /// The value itself.
         value: Vec<u8>,
     },
@@ -138,6 +140,7 @@ fn from_value(value: Value) -> Result<Cmw, Refusal> {
                 return Err(malformed(WHAT, "a tagged value is no byte string"));
             };
             Ok(Cmw::Tagged {
+                tag: number,
                 format: format_of_tag(number)?,
                 value,
             })
@@ -285,9 +288,13 @@ fn format(number: u64) -> Result<u16, Refusal> {
     u16::try_from(number).map_err(|_| malformed(WHAT, "a content format has 16 bits at most"))
 }
 
-fn format_of_tag(tag: u64) -> Result<u16, Refusal> {
+/// Tags of content formats are one way; a format may have a tag of its own (RFC 9999, 3.2).
+fn format_of_tag(tag: u64) -> Result<Option<u16>, Refusal> {
     let low = tag & 0xff;
-    if !TAGS.contains(&tag) || low == 0 {
+    if !TAGS.contains(&tag) {
+        return Ok(None);
+    }
+    if low == 0 {
         return Err(Refusal::Unsupported {
             what: "the cmw tag",
             found: format!("{tag}"),
@@ -298,6 +305,7 @@ fn format_of_tag(tag: u64) -> Result<u16, Refusal> {
         high.saturating_mul(255)
             .saturating_add(low.saturating_sub(1)),
     )
+    .map(Some)
 }
 
 fn indicator_of(number: u64) -> Result<u8, Refusal> {
@@ -373,7 +381,8 @@ mod tests {
         assert_eq!(
             tagged,
             Ok(Cmw::Tagged {
-                format: 10571,
+                tag: 0x6374_2a75,
+                format: Some(10571),
                 value: alloc::vec![1]
             })
         );
@@ -419,7 +428,7 @@ mod tests {
             &[0xa0][..],
             &[0x80],
             &[0x41, 1],
-            &[0xd2, 0x41, 1],
+            &[0xd2, 0x01],
             &[0xda, 0x63, 0x74, 0x2a, 0x00, 0x41, 1],
             &[0xda, 0x63, 0x74, 0x2a, 0x75, 0x01],
             &[0x82, 0x01, 0x61, b'a'],

@@ -27,8 +27,8 @@ impl Kind for Cmw {
          extension id-pe-cmw of an X.509 certificate.\n\n\
          A wrapper has no signature: it is accepted with `authenticated` false when all of it parses. What is wrapped is shown, not judged: \
          take it out and verify it as what it is. No options.\n\n\
-         Claims: `form` (record, tag, collection), `encoding` (json, cbor, x509-json, x509-cbor); of a record or tag `media_type` \
-         or `content_format` (CoAP), `size`, `sha256`, `value` (hex, up to 1024 bytes) and `indicator` (the conceptual messages that it \
+         Claims: `form` (record, tag, collection), `encoding` (json, cbor, x509-json, x509-cbor); of a record or tag `media_type`, \
+         `content_format` (CoAP) or `tag`, `size`, `sha256`, `value` (hex, up to 1024 bytes) and `indicator` (the conceptual messages that it \
          says it holds); of a collection `collection_type` and `members`, each with its `label`.\n\n\
          Refused: a label twice, an empty collection, a type that is no media type, values with padding, indicator bits without a meaning."
     }
@@ -137,9 +137,12 @@ fn describe(wrapper: &Wrapper, claims: &mut Claims) {
                 claims.insert("indicator".into(), json!(Wrapper::messages(*bits)));
             }
         }
-        Wrapper::Tagged { format, value } => {
+        Wrapper::Tagged { tag, format, value } => {
             claims.insert("form".into(), "tag".into());
-            claims.insert("content_format".into(), (*format).into());
+            claims.insert("tag".into(), (*tag).into());
+            if let Some(format) = format {
+                claims.insert("content_format".into(), (*format).into());
+            }
             payload(value, claims);
         }
         Wrapper::Collection { kind, members } => {

@@ -143,6 +143,10 @@ pub(crate) const DECISIONS: &[(&str, &str)] = &[
         "only of arm_cca_guest; verified by the platform's key, which the report does not bring",
     ),
     (
+        "cose: PS256 and its kin with a salt of another length than the hash",
+        "rejected with `cose.signature` (RFC 8230, 2: they are of one length)",
+    ),
+    (
         "cose: the same certificate as root and as signer",
         "accepted: it vouches for itself alone, and must be within its dates",
     ),
