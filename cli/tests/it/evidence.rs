@@ -74,6 +74,7 @@ fn every_vector_is_taken_for_what_it_is() {
         assert!(matches!(ran.code, 0 | 3), "{name}: {ran:?}");
         assert!(!ran.stderr.contains("panicked"), "{name}: {ran:?}");
         let theirs = row["kind"].as_str().unwrap();
+        assert!(ours.contains_key(theirs), "`{theirs}` maps to no kind");
         let must = MUST.contains(&theirs);
         if NO_ARTEFACT.contains(&name.as_str()) || (ran.code == 3 && !must) {
             continue;
