@@ -5,7 +5,7 @@ CARGO ?= cargo
 BINARIES := -p assay-nexus -p assay-agent -p assay-host -p assay-cli
 
 .DEFAULT_GOAL := help
-.PHONY: help demo build test fmt clippy doc unit bench fuzz bless packages-demo packages-test
+.PHONY: help demo build test fmt clippy doc unit bench fuzz bless cross cross-test packages packages-check packages-demo packages-test packages-cross packages-tools
 
 help: ## Show this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  make \1\t\2/' | expand -t 20
@@ -40,8 +40,26 @@ bench: packages-test ## Measure, as ratios within one run: group commit, start w
 fuzz: ## Fuzz every parser (SECONDS_EACH=60; needs cargo-fuzz and a nightly compiler)
 	attest/fuzz/run.sh $(or $(SECONDS_EACH),60)
 
+cross: packages-cross ## Build all programs for aarch64 (glibc 2.35 or older), print and hold their sizes
+	packaging/cross/build.sh
+
+cross-test: packages-cross ## Run the tests of verifier and agent as aarch64 programs, emulated
+	packaging/cross/test.sh
+
+packages: packages-tools ## Make deb and rpm for amd64 in target/packages (ARCH=arm64: of what `make cross` built)
+	packaging/packages/make.sh $(or $(ARCH),amd64)
+
+packages-check: packages ## Install, upgrade, remove and purge the packages in a Debian root of their own (root; a few minutes)
+	packaging/packages/test.sh $(or $(ARCH),amd64) target/packages
+
 packages-demo:
 	@packaging/system-packages.sh demo
 
 packages-test:
 	@packaging/system-packages.sh test
+
+packages-cross:
+	@packaging/system-packages.sh cross
+
+packages-tools:
+	@packaging/system-packages.sh packages

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Installs the Debian packages that a target needs, where they are missing, and says so.
-# usage: system-packages.sh demo|test|cross
+# usage: system-packages.sh demo|test|cross|packages
 set -euo pipefail
 
 build="build-essential pkg-config libtss2-dev"
@@ -11,7 +11,8 @@ foreign=""
 case "${1:-}" in
     demo | test) wanted="$build $lab" ;;
     cross) wanted="$cross $lab"; foreign=arm64 ;;
-    *) echo "usage: $0 demo|test|cross" >&2; exit 64 ;;
+    packages) wanted="$build rpm debootstrap qemu-user-static openssh-client" ;;
+    *) echo "usage: $0 demo|test|cross|packages" >&2; exit 64 ;;
 esac
 
 command -v cargo >/dev/null || { echo "cargo is missing: install rustup first (https://rustup.rs)" >&2; exit 1; }
