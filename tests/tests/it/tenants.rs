@@ -138,11 +138,11 @@ fn bodies(route: &Route, own: &Loot, loot: &Loot) -> Vec<Value> {
             &[("dpu", "device"), ("applies_to/0", "device")],
         ),
         "import_reference" => (
-            json!({ "tenant": mine("tenant"), "name": "eve", "manifest": "AQEB", "applies_to": [mine("device")] }),
-            &[("tenant", "tenant"), ("applies_to/0", "device")],
+            json!({ "tenant": mine("tenant"), "name": "eve", "manifest": "AQEB", "applies_to": [] }),
+            &[("tenant", "tenant")],
         ),
         "pin_reference_signer" => (
-            json!({ "tenant": mine("tenant"), "name": "eve", "kind": "key", "der": "AQEB" }),
+            json!({ "tenant": mine("tenant"), "name": "eve", "kind": "key", "der": "MCowBQYDK2VwAyEA11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo" }),
             &[("tenant", "tenant")],
         ),
         "retire_reference_signer" => (

@@ -14,6 +14,9 @@ const ATTRIBUTES: usize = 64;
 /// The namespace that `xml:` stands for.
 pub(super) const XML: &str = "http://www.w3.org/XML/1998/namespace";
 
+/// Attributes as they are written: prefix and local name, value.
+type Raw = Vec<((String, String), String)>;
+
 /// An element with its namespace, and its prefix, which a canonical form keeps.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Element {
@@ -316,7 +319,7 @@ impl<'a> Reader<'a> {
         }
     }
 
-    fn attributes(&mut self) -> Result<(Vec<((String, String), String)>, bool), BadXml> {
+    fn attributes(&mut self) -> Result<(Raw, bool), BadXml> {
         let mut all = Vec::new();
         loop {
             let space = self.space();
