@@ -373,7 +373,10 @@ fn an_xml_rim_becomes_a_corim_with_the_same_values() {
     let claims = Value::Object(verify("comid", &file, &with(NOW)).unwrap().claims);
     let triple = &claims["tags"][0]["reference_values"][0];
     assert_eq!(triple["environment"]["vendor"], "NVIDIA Corporation");
-    assert_eq!(triple["measurements"][0]["key"], "7");
+    assert_eq!(
+        triple["measurements"][0]["key"], "8",
+        "as SPDM counts: from 1"
+    );
     assert!(
         triple["measurements"][0]["digests"][0]
             .as_str()

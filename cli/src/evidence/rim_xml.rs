@@ -58,7 +58,7 @@ impl Kind for RimXml {
          --root names the root of the signer's chain, which the file itself brings; --root-from-chain believes the root in the file, and says so; \
          --key names the signer's key or certificate instead. Certificates count at --at.\n\n\
          Claims: `tag_id`, `name`, `version`, `facts` (what Meta says: `colloquial_version`, `product`, `edition`, `manufacturer` and so on), \
-         `measurements` (each with `index`, `name`, `active` and `digests`, of which one must match), `signers` (certificates in the file), \
+         `measurements` (each with `index`, `name`, `active` and `digests`, of which one must match; `index` counts from 0, SPDM from 1), `signers` (certificates in the file), \
          `anchor` and `ends` (the earliest end of a certificate).\n\n\
          Refused: document types, entities, CDATA and processing instructions; a signature by reference, over less than the document, with SHA-1, \
          or with other transforms than enveloped-signature and one canonicalization; an index twice."
@@ -307,7 +307,7 @@ impl Rim {
             .map(|(_, value)| value.clone())
     }
 
-    /// The same as a CoRIM: the measurements that are active, by index.
+    /// The same as a CoRIM: the measurements that are active, by the index that SPDM gives them.
     #[must_use]
     pub(crate) fn to_draft(&self, ends: Option<Timestamp>) -> Draft {
         let class = Class {
@@ -322,7 +322,8 @@ impl Rim {
         };
         let measurements = self.measurements.iter().filter(|m| m.active).flat_map(|m| {
             m.digests.iter().map(|digest| Measurement {
-                key: Some(Mkey::Uint(m.index)),
+                // The manifest counts measurements from 0, SPDM from 1 (DSP0274, 10.11: index 0 is none).
+                key: Some(Mkey::Uint(m.index.saturating_add(1))),
                 values: Values {
                     digests: vec![AlgDigest::from(digest)],
                     name: m.name.clone(),
