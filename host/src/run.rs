@@ -5,7 +5,8 @@
 use std::ffi::OsStr;
 use std::io::{self, Read};
 use std::path::Path;
-use std::process::{Command, Stdio};
+use std::process::{Child, Command, Stdio};
+use std::sync::mpsc;
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -67,51 +68,80 @@ pub fn run<S: AsRef<OsStr>>(program: &Path, args: &[S], limit: Duration) -> io::
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())
         .spawn()?;
-    let out = reader(child.stdout.take());
-    let err = reader(child.stderr.take());
+    let (tell, told) = mpsc::channel();
+    reader(0, child.stdout.take(), tell.clone());
+    reader(1, child.stderr.take(), tell);
     let deadline = Instant::now() + limit;
-    let mut nap = Duration::from_micros(500);
+    let timed_out = |child: &mut Child| {
+        child.kill()?;
+        child.wait()?;
+        Err(io::Error::new(
+            io::ErrorKind::TimedOut,
+            format!("no answer within {} seconds", limit.as_secs()),
+        ))
+    };
+    let mut said = [None, None];
+    let mut left = deadline;
+    // A program that closes its pipes is about to end: that is waited for, rather than looked for now and then.
+    while said.iter().any(Option::is_none) {
+        match told.recv_timeout(left.saturating_duration_since(Instant::now()).min(LOOK)) {
+            Ok((which, bytes)) => {
+                if let Some(slot) = said.get_mut(which) {
+                    *slot = Some(bytes?);
+                }
+            }
+            Err(mpsc::RecvTimeoutError::Disconnected) => {
+                return Err(io::Error::other("reading its output failed"));
+            }
+            Err(mpsc::RecvTimeoutError::Timeout) if Instant::now() < left => {
+                // It may have left something running that holds its pipes.
+                if child.try_wait()?.is_some() {
+                    left = left.min(Instant::now() + LEFT_OVER);
+                }
+            }
+            Err(mpsc::RecvTimeoutError::Timeout) => break,
+        }
+    }
+    let mut nap = Duration::from_micros(100);
     let status = loop {
         if let Some(status) = child.try_wait()? {
             break status;
         }
         if Instant::now() >= deadline {
-            child.kill()?;
-            child.wait()?;
-            return Err(io::Error::new(
-                io::ErrorKind::TimedOut,
-                format!("no answer within {} seconds", limit.as_secs()),
-            ));
+            return timed_out(&mut child);
         }
         thread::sleep(nap);
         nap = (nap * 2).min(Duration::from_millis(10));
     };
+    let [stdout, stderr] = said.map(Option::unwrap_or_default);
     Ok(Ran {
         code: status.code(),
-        stdout: collect(out)?,
-        stderr: collect(err)?,
+        stdout: String::from_utf8_lossy(&stdout).into_owned(),
+        stderr: String::from_utf8_lossy(&stderr).into_owned(),
     })
 }
 
-type Reader = thread::JoinHandle<io::Result<Vec<u8>>>;
+/// How often it is looked whether a program has ended that keeps its pipes open.
+const LOOK: Duration = Duration::from_millis(200);
+/// How long its output is waited for once it has ended.
+const LEFT_OVER: Duration = Duration::from_secs(1);
 
-fn reader<R: Read + Send + 'static>(from: Option<R>) -> Reader {
+type Output = (usize, io::Result<Vec<u8>>);
+
+fn reader<R: Read + Send + 'static>(which: usize, from: Option<R>, tell: mpsc::Sender<Output>) {
     thread::spawn(move || {
-        let mut bytes = Vec::new();
-        if let Some(mut from) = from {
-            from.by_ref().take(MAX_OUTPUT).read_to_end(&mut bytes)?;
-            // Drained, so that a talkative program is not stuck on a full pipe.
-            io::copy(&mut from, &mut io::sink())?;
-        }
-        Ok(bytes)
-    })
-}
-
-fn collect(handle: Reader) -> io::Result<String> {
-    let bytes = handle
-        .join()
-        .map_err(|_panic| io::Error::other("reading its output failed"))??;
-    Ok(String::from_utf8_lossy(&bytes).into_owned())
+        let read = || {
+            let mut bytes = Vec::new();
+            if let Some(mut from) = from {
+                from.by_ref().take(MAX_OUTPUT).read_to_end(&mut bytes)?;
+                // Drained, so that a talkative program is not stuck on a full pipe.
+                io::copy(&mut from, &mut io::sink())?;
+            }
+            Ok(bytes)
+        };
+        // Nobody listens any more: it took too long.
+        let _late = tell.send((which, read()));
+    });
 }
 
 #[cfg(test)]
@@ -131,5 +161,11 @@ mod tests {
         assert_eq!(ran.complaint(), "err");
         let slow = run(Path::new("/bin/sleep"), &["5"], Duration::from_millis(50));
         assert_eq!(slow.unwrap_err().kind(), io::ErrorKind::TimedOut);
+        // What it left running has its pipes, and is not waited for to its end.
+        let begin = Instant::now();
+        let script = ["-c", "sleep 20 & echo out"];
+        let ran = run(Path::new("/bin/sh"), &script, Duration::from_secs(15)).unwrap();
+        assert_eq!(ran.code, Some(0));
+        assert!(begin.elapsed() < Duration::from_secs(10));
     }
 }

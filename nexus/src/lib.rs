@@ -2,6 +2,10 @@
 
 pub mod anchors;
 pub mod app;
+#[cfg(test)]
+#[path = "../../tests/src/bar.rs"]
+#[expect(unreachable_pub, reason = "the tests of the whole have it, too")]
+mod bar;
 pub mod bootstrap;
 pub mod clock;
 pub mod config;

@@ -375,10 +375,13 @@ pub(crate) fn sign_ear(
         content_type: ear::CONTENT_TYPE,
     };
     let payload = ear::claims_cbor(result, head);
-    let cwt = cose::build(&protected, payload, b"", |m| signer.sign(m).map(Vec::from)).map_err(|e| match e {
-        cose::BuildError::Signer(e) => StoreFault::from(e).into(),
-        cose::BuildError::Refused(_) => Problem::from(Fault::Internal).step("result.cbor"),
-    })?;
+    let cwt =
+        cose::build(&protected, payload, b"", |m| signer.sign(m).map(Vec::from)).map_err(|e| {
+            match e {
+                cose::BuildError::Signer(e) => StoreFault::from(e).into(),
+                cose::BuildError::Refused(_) => Problem::from(Fault::Internal).step("result.cbor"),
+            }
+        })?;
     let header = format!(
         r#"{{"alg":"EdDSA","kid":"{kid}","typ":"{}"}}"#,
         ear::MEDIA_TYPE

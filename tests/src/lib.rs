@@ -10,6 +10,7 @@
 )]
 
 pub mod agent;
+pub mod bar;
 pub mod host;
 pub mod lab;
 pub mod log;

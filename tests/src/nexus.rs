@@ -21,6 +21,8 @@ pub struct Options {
     pub stale_after: String,
     /// How long hosts keep what they have while the nexus is away.
     pub outage_grace: String,
+    /// What it writes to its log: a level.
+    pub log: String,
     /// More lines of the configuration.
     pub extra: String,
     /// Where the state is; a folder of its own where absent.
@@ -34,6 +36,7 @@ impl Default for Options {
         Self {
             stale_after: "60s".into(),
             outage_grace: "1h".into(),
+            log: "debug".into(),
             extra: String::new(),
             data: None,
             before: None,
@@ -87,10 +90,11 @@ impl Nexus {
         let url = Htu::parse(&format!("https://localhost:{port}/")).unwrap();
         let config = format!(
             "data_dir = \"{}\"\nlisten = [\"127.0.0.1:{port}\"]\npublic_urls = [\"https://localhost:{port}\"]\nstale_after = \"{}\"\n\
-             outage_grace = \"{}\"\nlog = \"debug\"\n{}\n",
+             outage_grace = \"{}\"\nlog = \"{}\"\n{}\n",
             data.display(),
             options.stale_after,
             options.outage_grace,
+            options.log,
             options.extra
         );
         fs::write(dir.path().join("nexus.toml"), config).unwrap();

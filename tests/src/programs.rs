@@ -3,15 +3,19 @@
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 
-/// A program of this workspace, from the target directory that the test runs from.
+/// A program of this workspace: from the folders in `ASSAY_PROGRAMS` (with colons between), else from the target directory that
+/// the test runs from.
 ///
 /// # Panics
 /// Where it is not built.
 #[must_use]
 pub fn ours(name: &str) -> PathBuf {
     let exe = std::env::current_exe().unwrap();
-    let found = exe.ancestors().skip(1).take(3).map(|dir| dir.join(name));
-    let found = found.into_iter().find(|path| path.is_file());
+    let named = std::env::var_os("ASSAY_PROGRAMS").unwrap_or_default();
+    let mut all = std::env::split_paths(&named)
+        .chain(exe.ancestors().skip(1).take(3).map(Path::to_path_buf))
+        .map(|dir| dir.join(name));
+    let found = all.find(|path| path.is_file());
     found.unwrap_or_else(|| panic!("`{name}` is not built: run `cargo build --workspace` first"))
 }
 

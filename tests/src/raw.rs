@@ -97,22 +97,22 @@ impl Request {
         }
     }
 
+    /// The same for a [`Session`]: the connection stays open.
+    #[must_use]
+    pub fn kept_open(self) -> Self {
+        let text = String::from_utf8(self.bytes).unwrap_or_default();
+        Self {
+            bytes: text.replacen("Connection: close\r\n", "", 1).into_bytes(),
+        }
+    }
+
     /// Sends it over a connection of its own.
     ///
     /// # Panics
     /// Where there is no answer.
     #[must_use]
     pub fn send(&self, nexus: &Nexus) -> Answer {
-        let pins = Pins {
-            current: nexus.pin(),
-            next: None,
-        };
-        let config = pinned_client(PinnedServer::new(pins)).unwrap();
-        let name = ServerName::try_from("localhost").unwrap();
-        let tls = ClientConnection::new(Arc::new(config), name).unwrap();
-        let socket = TcpStream::connect(("127.0.0.1", nexus.port())).unwrap();
-        socket.set_read_timeout(Some(secs(30))).unwrap();
-        let mut stream = StreamOwned::new(tls, socket);
+        let mut stream = connect(nexus);
         stream.write_all(&self.bytes).unwrap();
         let mut answer = Vec::new();
         let _closed_without_notice = stream.read_to_end(&mut answer);
@@ -127,4 +127,65 @@ impl Request {
             body: answer[end + 4..].to_vec(),
         }
     }
+}
+
+/// One connection for many requests, one after the other.
+#[derive(Debug)]
+pub struct Session {
+    stream: StreamOwned<ClientConnection, TcpStream>,
+    buffer: Vec<u8>,
+}
+
+impl Session {
+    /// Connects.
+    ///
+    /// # Panics
+    /// Where that fails.
+    #[must_use]
+    pub fn open(nexus: &Nexus) -> Self {
+        Self {
+            stream: connect(nexus),
+            buffer: vec![0; 64 * 1024],
+        }
+    }
+
+    /// Sends a request that was [`Request::kept_open`], and gives the answer's status.
+    ///
+    /// # Panics
+    /// Where there is no answer of at most 64 KiB.
+    pub fn ask(&mut self, request: &Request) -> u16 {
+        self.stream.write_all(&request.bytes).unwrap();
+        let mut filled = 0;
+        loop {
+            let read = self.stream.read(&mut self.buffer[filled..]).unwrap();
+            assert!(read > 0, "the connection ended within an answer");
+            filled += read;
+            let so_far = &self.buffer[..filled];
+            let Some(end) = so_far.windows(4).position(|w| w == b"\r\n\r\n") else {
+                continue;
+            };
+            let head = std::str::from_utf8(&so_far[..end]).unwrap();
+            let length = head
+                .lines()
+                .find_map(|line| line.strip_prefix("content-length: "));
+            let length: usize = length.unwrap().parse().unwrap();
+            if filled >= end + 4 + length {
+                return head[9..12].parse().unwrap();
+            }
+        }
+    }
+}
+
+fn connect(nexus: &Nexus) -> StreamOwned<ClientConnection, TcpStream> {
+    let pins = Pins {
+        current: nexus.pin(),
+        next: None,
+    };
+    let config = pinned_client(PinnedServer::new(pins)).unwrap();
+    let name = ServerName::try_from("localhost").unwrap();
+    let tls = ClientConnection::new(Arc::new(config), name).unwrap();
+    let socket = TcpStream::connect(("127.0.0.1", nexus.port())).unwrap();
+    socket.set_nodelay(true).unwrap();
+    socket.set_read_timeout(Some(secs(30))).unwrap();
+    StreamOwned::new(tls, socket)
 }

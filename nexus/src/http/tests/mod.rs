@@ -3,5 +3,6 @@
 mod dpop;
 mod frame;
 mod replay;
+mod speed;
 mod strangers;
 mod who;

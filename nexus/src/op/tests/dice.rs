@@ -35,7 +35,8 @@ async fn world() -> World {
 
 fn with_dice(seed: u8, firmware: &[u8]) -> Machine {
     let mut machine = Machine::new(seed);
-    machine.dice = Some(std::sync::Arc::new(dice(seed, firmware)));
+    let dice = dice(seed, firmware);
+    machine.dice = Some(std::sync::Arc::new(move |binding| dice.member(binding)));
     machine
 }
 

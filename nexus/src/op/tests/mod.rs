@@ -13,6 +13,7 @@ mod race;
 mod secrets;
 #[path = "../../../../attest/tests/it/soft_tpm.rs"]
 mod soft_tpm;
+mod speed;
 mod ssh;
 mod wake;
 mod world;

@@ -21,6 +21,17 @@ pub(super) fn line(seed: u8) -> String {
         .unwrap()
 }
 
+/// Asks for a certificate for these hosts.
+pub(super) fn certificate_ask(hosts: &[&str], key: &str) -> CertificateAsk {
+    CertificateAsk {
+        public_key: line(99),
+        hosts: hosts.iter().map(|h| (*h).to_owned()).collect(),
+        logins: vec!["ubuntu".into()],
+        lifetime: None,
+        idempotency_key: key.into(),
+    }
+}
+
 impl World {
     pub(super) async fn pair(&self, dpu: &str, name: &str, seed: u8) -> Host {
         let key = SigningKey::from_bytes(&[seed; 32]);
@@ -58,13 +69,7 @@ impl World {
         key: &str,
         bypass: Option<&str>,
     ) -> Result<Certificate, Problem> {
-        let ask = CertificateAsk {
-            public_key: line(99),
-            hosts: hosts.iter().map(|h| (*h).to_owned()).collect(),
-            logins: vec!["ubuntu".into()],
-            lifetime: None,
-            idempotency_key: key.into(),
-        };
+        let ask = certificate_ask(hosts, key);
         let mut ctx = self.ctx(who, "sign_certificate", Some("prod"));
         ctx.bypass = bypass.map(str::to_owned);
         op::sign_certificate(ctx, ask)

@@ -25,7 +25,7 @@ use assay_attest::expected::RequestKey;
 use assay_attest::hpke::{HpkeKey, Kem};
 use assay_attest::key::PublicKey;
 use assay_attest::refusal::Refusal;
-use assay_attest::session::{Label, Purpose, SessionInput};
+use assay_attest::session::{Binding, Label, Purpose, SessionInput};
 use assay_attest::standing::StaleAfter;
 use assay_checks::AwsLc;
 use p256::ecdsa::signature::Signer as _;
@@ -465,7 +465,12 @@ async fn tenant(app: &Arc<App>, seed: u8, name: &str) -> TenantPeople {
     }
 }
 
-async fn person(app: &Arc<App>, seed: u8, role: PersonRole, tenant: Option<TenantId>) -> Caller {
+pub(super) async fn person(
+    app: &Arc<App>,
+    seed: u8,
+    role: PersonRole,
+    tenant: Option<TenantId>,
+) -> Caller {
     let (id, key) = (
         OperatorId::from_random(&[seed; 16]),
         KeyId::from_random(&[seed; 16]),
@@ -529,7 +534,8 @@ pub(super) struct Machine {
     pub(super) serial: String,
     pub(super) hpke: HpkeKey,
     pub(super) hpke_private: Zeroizing<[u8; 32]>,
-    pub(super) dice: Option<Arc<SoftwareDice>>,
+    /// Makes its DICE member for a binding.
+    pub(super) dice: Option<Arc<dyn Fn(&Binding) -> Vec<u8> + Send + Sync>>,
     /// An accelerator of its host, and the firmware that it measures.
     pub(super) accelerator: Option<(Arc<SoftwareDice>, &'static [u8])>,
     /// Whether its TPM says that it holds the request key.
@@ -712,7 +718,7 @@ impl Machine {
                 .add(
                     Label::Irot,
                     assay_attest::evidence::dice::MEDIA_TYPE,
-                    dice.member(&binding),
+                    dice(&binding),
                 )
                 .unwrap();
         }
