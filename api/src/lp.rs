@@ -25,10 +25,15 @@ pub fn digest(fields: &[&[u8]]) -> [u8; 32] {
 pub fn join(fields: &[&[u8]]) -> Vec<u8> {
     let mut out = Vec::with_capacity(fields.iter().map(|f| f.len().saturating_add(4)).sum());
     for field in fields {
-        out.extend_from_slice(&prefix(field));
-        out.extend_from_slice(field);
+        push(&mut out, field);
     }
     out
+}
+
+/// Adds `lp(field)`.
+pub fn push(out: &mut Vec<u8>, field: &[u8]) {
+    out.extend_from_slice(&prefix(field));
+    out.extend_from_slice(field);
 }
 
 #[cfg(test)]

@@ -9,7 +9,7 @@ use assay_attest::appraise::{Appraisal, Previous, Reference as Values, appraise}
 use assay_attest::chain::{Anchor, AnchorKind, Chain, Order, TrustAnchors, Usage};
 use assay_attest::claims::TpmClock;
 use assay_attest::codec::cose;
-use assay_attest::digest::HashAlg;
+use assay_attest::digest::{HashAlg, sha256};
 use assay_attest::ear::{self, EarHead};
 use assay_attest::expected::{
     DiceExpectation, DiceRoot, Expected, Name, RequestKey, TpmExpectation,
@@ -24,7 +24,8 @@ use assay_attest::session::{Label, Purpose};
 use assay_attest::standing::StaleAfter;
 use assay_attest::time::Timestamp;
 use assay_attest::verify::{Evidence, Verified};
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashMap};
+use std::sync::{Arc, Mutex, PoisonError};
 use zeroize::Zeroizing;
 
 use crate::keys::Signer;
@@ -53,6 +54,32 @@ pub struct Verifier {
     anchors: Anchors,
     policy: AppraisalPolicy,
     stale_after: StaleAfter,
+    parsed: Arc<Parsed>,
+}
+
+/// Reference Values by the SHA-256 of their bytes: a fleet is judged by few sets, over and over.
+#[derive(Debug, Default)]
+struct Parsed(Mutex<HashMap<[u8; 32], Arc<ReferenceValues>>>);
+
+/// How many sets are kept parsed; past that all are forgotten.
+const PARSED_MAX: usize = 256;
+
+impl Parsed {
+    /// `None` where they don't parse.
+    fn of(&self, body: &[u8]) -> Option<Arc<ReferenceValues>> {
+        let digest = sha256(&[body]);
+        let known = || self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(values) = known().get(&digest) {
+            return Some(values.clone());
+        }
+        let values = Arc::new(ReferenceValues::parse(body).ok()?);
+        let mut known = known();
+        if known.len() >= PARSED_MAX {
+            known.clear();
+        }
+        known.insert(digest, values.clone());
+        Some(values)
+    }
 }
 
 /// What evidence answers, and whom it must come from.
@@ -99,6 +126,7 @@ impl Verifier {
             anchors,
             policy: AppraisalPolicy::default(),
             stale_after,
+            parsed: Arc::default(),
         }
     }
 
@@ -243,7 +271,7 @@ impl Verifier {
         let mut newest = None;
         for set in in_force {
             // A set that does not parse judges nothing: as if it were missing, which fails.
-            let Ok(values) = ReferenceValues::parse(&set.body) else {
+            let Some(values) = self.parsed.of(&set.body) else {
                 continue;
             };
             let judged = Judged {

@@ -17,7 +17,7 @@ use crate::state::{Identity, State, StateError};
 use crate::sys::Locked;
 use crate::timer::Timer;
 use crate::vault::Vault;
-use crate::{about, link, notify};
+use crate::{about, link, notify, sys};
 use assay_api::id::HostId;
 use assay_api::log::{Checkpoint, LogKey};
 use assay_api::signed::DeliveryKeys;
@@ -31,6 +31,9 @@ use std::collections::BTreeMap;
 use std::io;
 use std::sync::Arc;
 use tokio::sync::mpsc;
+
+/// How long after a waking call was begun it is taken for waiting.
+const QUIET: std::time::Duration = std::time::Duration::from_secs(2);
 
 /// The agent could not go on.
 #[derive(Debug, thiserror::Error)]
@@ -224,7 +227,10 @@ impl Driver {
             Effect::Submit(evidence) => {
                 self.spawn(calls::submit(Arc::clone(&self.client), evidence, now));
             }
-            Effect::AskWake => self.spawn(calls::wake(Arc::clone(&self.client), self.cursor)),
+            Effect::AskWake => {
+                self.spawn(calls::wake(Arc::clone(&self.client), self.cursor));
+                tokio::task::spawn_local(rest());
+            }
             Effect::PullLeases => {
                 if self.pull_key.is_empty() {
                     self.pull_key = calls::random_key()?;
@@ -461,6 +467,14 @@ impl std::fmt::Debug for Driver {
         f.debug_struct("Driver")
             .field("device", &self.identity.device_id)
             .finish_non_exhaustive()
+    }
+}
+
+/// While the waking call waits there is little to do, and a DPU has other uses for its memory.
+async fn rest() {
+    tokio::time::sleep(QUIET).await;
+    if let Err(error) = sys::give_code_back() {
+        tracing::debug!(%error, "code is kept in memory");
     }
 }
 

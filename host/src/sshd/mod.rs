@@ -97,7 +97,11 @@ impl<'a> Installer<'a> {
     /// [`Fault`]; sshd then trusts nothing that it did not trust before, but for [`Fault::Rollback`], which the next
     /// [`Installer::open`] takes up.
     pub fn install(&self, trust: &Trust, record: Record, now: Timestamp) -> Result<Outcome, Fault> {
-        tools::check_version(self.sshd)?;
+        let (config, version) = tools::both(
+            || tools::config_test(self.sshd),
+            || tools::check_version(self.sshd),
+        );
+        version?;
         trust.check_list(now)?;
         let places = Places::new(self.sshd)?;
         let bench = trial::Bench::lay(self.state, trust, &self.trial_key)?;
@@ -110,7 +114,7 @@ impl<'a> Installer<'a> {
             now,
         )?;
         // One that is broken already would not survive a reload, ours or anybody's.
-        tools::config_test(self.sshd)?;
+        config?;
         let ours = [self.sshd.drop_in.as_path(), places.own_conf.as_path()];
         let scan = scan::read(&places.main, &self.sshd.drop_in, &ours)?;
         let foreign = scan.foreign(&trust.logins)?;
@@ -232,8 +236,12 @@ impl<'a> Installer<'a> {
                 });
             }
         }
-        tools::config_test(self.sshd)?;
-        check_effective(places, trust)?;
+        let (config, effective) = tools::both(
+            || tools::config_test(self.sshd),
+            || check_effective(places, trust),
+        );
+        config?;
+        effective?;
         let reload = sshds.iter().any(|change| change.role.needs_reload());
         if need == Need::Withdrawal {
             // An sshd that does not run finds it when it starts.

@@ -18,6 +18,19 @@ pub(crate) fn tool<S: AsRef<OsStr>>(program: &Path, args: &[S]) -> Result<Ran, F
     })
 }
 
+/// Asks two things side by side: most of the time of an installation is spent in programs that start and end.
+pub(crate) fn both<A: Send, B>(
+    a: impl FnOnce() -> Result<A, Fault> + Send,
+    b: impl FnOnce() -> Result<B, Fault>,
+) -> (Result<A, Fault>, Result<B, Fault>) {
+    std::thread::scope(|threads| {
+        let a = threads.spawn(a);
+        let b = b();
+        let gone = |_panic| Err(std::io::Error::other("a thread has gone").into());
+        (a.join().unwrap_or_else(gone), b)
+    })
+}
+
 /// Refuses an sshd that does not read UTC in `expiry-time` (OpenSSH 9.1 release notes).
 pub(crate) fn check_version(sshd: &Sshd) -> Result<(), Fault> {
     let ran = tool(&sshd.program, &["-V"])?;

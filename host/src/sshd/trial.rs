@@ -1,7 +1,7 @@
 //! The trial login: a real ssh into the real sshd, once to be let in and once to be refused.
 
 use super::Fault;
-use super::tools::{krl_reads, krl_revokes};
+use super::tools::{both, krl_reads, krl_revokes};
 use super::trust::{Trial, Trust};
 use crate::config::Sshd;
 use crate::run::{Ran, run};
@@ -42,15 +42,24 @@ impl Bench {
     /// Has ssh-keygen read the list, and try both certificates on it, before sshd is touched.
     pub(crate) fn check_krl(&self, sshd: &Sshd, trust: &Trust) -> Result<(), Fault> {
         let krl = self.path("krl");
-        krl_reads(sshd, &krl)?;
-        if trust.trial.is_some() {
-            for (name, wanted) in [(OK, false), (REVOKED, true)] {
-                let cert = self.path(&format!("{name}-cert.pub"));
-                if krl_revokes(sshd, &krl, &cert)? != wanted {
-                    return Err(Fault::TrialUnfit {
-                        why: format!("the revocation list has the `{name}` certificate wrong"),
-                    });
-                }
+        let revokes = |name: &str| {
+            let cert = self.path(&format!("{name}-cert.pub"));
+            krl_revokes(sshd, &krl, &cert)
+        };
+        if trust.trial.is_none() {
+            return krl_reads(sshd, &krl);
+        }
+        let (reads, answers) = both(
+            || krl_reads(sshd, &krl),
+            || Ok(both(|| revokes(OK), || revokes(REVOKED))),
+        );
+        reads?;
+        let (ok, revoked) = answers?;
+        for (name, found, wanted) in [(OK, ok, false), (REVOKED, revoked, true)] {
+            if found? != wanted {
+                return Err(Fault::TrialUnfit {
+                    why: format!("the revocation list has the `{name}` certificate wrong"),
+                });
             }
         }
         Ok(())

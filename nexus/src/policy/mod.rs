@@ -6,13 +6,14 @@
 //! added to the defaults, which stay.
 
 mod entities;
+mod scope;
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use assay_api::routes::{ROUTES, Route};
 use cedar_policy::{
-    Authorizer, Context, Decision, Entities, EntityUid, PolicyId, PolicySet, Request,
-    RestrictedExpression, Schema, ValidationMode, Validator,
+    Authorizer, Context, Decision, Entities, Entity, EntityTypeName, EntityUid, PolicyId,
+    PolicySet, Request, RestrictedExpression, Schema, ValidationMode, Validator,
 };
 
 use crate::op::{Caller, Found};
@@ -39,16 +40,24 @@ pub struct BadPolicy {
 /// The policies, ready to decide.
 pub struct Policy {
     authorizer: Authorizer,
-    schema: Schema,
     policies: PolicySet,
     actions: HashMap<&'static str, Action>,
+    contexts: HashMap<Circumstances, Context>,
 }
 
-/// An action with its groups, made once.
+/// An action, and all that is known of it before anybody asks.
 struct Action {
     uid: EntityUid,
-    entities: Entities,
+    /// Names the groups that it is in, over all generations.
+    entity: Entity,
+    /// For each kind of principal that the schema lets ask: the policies whose scope it can be in.
+    by: HashMap<EntityTypeName, PolicySet>,
+    /// The kinds of things that it is about.
+    on: HashSet<EntityTypeName>,
 }
+
+/// What a context holds: bypass, granted, attestation.
+type Circumstances = (bool, bool, Option<&'static str>);
 
 /// What is asked. Everything in it comes from rows and from the route table.
 #[derive(Debug)]
@@ -111,12 +120,13 @@ impl Policy {
         if let Some(warning) = checked.validation_warnings().next() {
             return Err(bad(warning.policy_id().as_ref(), warning.to_string()));
         }
-        let actions = actions(&schema).map_err(|why| bad("schema", why))?;
+        let actions = actions(&schema, &policies).map_err(|why| bad("schema", why))?;
+        let contexts = contexts(&schema).map_err(|why| bad("schema", why))?;
         Ok(Self {
             authorizer: Authorizer::new(),
-            schema,
             policies,
             actions,
+            contexts,
         })
     }
 
@@ -126,6 +136,14 @@ impl Policy {
     /// [`Fault::Forbidden`], with the policies that forbid as its step; [`Fault::Policy`] where an action is not known or a
     /// policy can't be evaluated.
     pub fn decide(&self, question: &Question<'_>) -> Result<(), Problem> {
+        self.decide_by(question, |action, kind| action.by.get(kind))
+    }
+
+    fn decide_by<'a>(
+        &'a self,
+        question: &Question<'_>,
+        by: impl FnOnce(&'a Action, &EntityTypeName) -> Option<&'a PolicySet>,
+    ) -> Result<(), Problem> {
         let erring = |why: String| {
             tracing::error!(
                 action = question.route.name,
@@ -139,23 +157,30 @@ impl Policy {
             .get(question.route.name)
             .ok_or_else(|| erring("no such action".into()))?;
         let (principal, resource, both) = entities::of(question).map_err(erring)?;
-        let context = self.context(question).map_err(erring)?;
+        // What a request with a schema is checked for, with what was worked out at the start.
+        let policies = by(action, principal.type_name())
+            .filter(|_| action.on.contains(resource.type_name()))
+            .ok_or_else(|| erring("the action is not for these kinds".into()))?;
+        let circumstances = (
+            question.bypass,
+            question.granted,
+            question.target.attestation,
+        );
+        let context = self
+            .contexts
+            .get(&circumstances)
+            .ok_or_else(|| erring("no such context".into()))?;
         let request = Request::new(
             principal,
             action.uid.clone(),
             resource,
-            context,
-            Some(&self.schema),
+            context.clone(),
+            None,
         )
         .map_err(|e| erring(e.to_string()))?;
-        let entities = action
-            .entities
-            .clone()
-            .add_entities(both, None)
-            .map_err(|e| erring(e.to_string()))?;
-        let response = self
-            .authorizer
-            .is_authorized(&request, &self.policies, &entities);
+        let all = both.into_iter().chain([action.entity.clone()]);
+        let entities = Entities::from_entities(all, None).map_err(|e| erring(e.to_string()))?;
+        let response = self.authorizer.is_authorized(&request, policies, &entities);
         if let Some(error) = response.diagnostics().errors().next() {
             return Err(erring(error.to_string()));
         }
@@ -172,45 +197,61 @@ impl Policy {
             }
         }
     }
+}
 
-    fn context(&self, question: &Question<'_>) -> Result<Context, String> {
-        let mut pairs = vec![
-            (
-                "bypass".to_owned(),
-                RestrictedExpression::new_bool(question.bypass),
-            ),
-            (
-                "granted".to_owned(),
-                RestrictedExpression::new_bool(question.granted),
-            ),
-        ];
-        if let Some(state) = question.target.attestation {
-            pairs.push((
-                "attestation".to_owned(),
-                RestrictedExpression::new_string(state.to_owned()),
-            ));
+/// Every context that there can be, each valid for the schema.
+fn contexts(schema: &Schema) -> Result<HashMap<Circumstances, Context>, String> {
+    let states = ["verified", "stale", "unavailable", "failed", "quarantined"];
+    let states = states.map(Some).into_iter().chain([None]);
+    let mut out = HashMap::new();
+    for state in states {
+        for (bypass, granted) in [(false, false), (false, true), (true, false), (true, true)] {
+            let flag = |name: &str, value| (name.to_owned(), RestrictedExpression::new_bool(value));
+            let state_pair = state.map(|state| {
+                let state = RestrictedExpression::new_string(state.to_owned());
+                ("attestation".to_owned(), state)
+            });
+            let pairs = [flag("bypass", bypass), flag("granted", granted)];
+            let context = Context::from_pairs(pairs.into_iter().chain(state_pair))
+                .map_err(|e| e.to_string())?;
+            for route in ROUTES.iter().filter(|r| !r.is_open()) {
+                let action = entities::uid("Action", route.name)?;
+                context
+                    .validate(schema, &action)
+                    .map_err(|e| e.to_string())?;
+            }
+            out.insert((bypass, granted, state), context);
         }
-        Context::from_pairs(pairs).map_err(|e| e.to_string())
     }
+    Ok(out)
 }
 
 /// Each row's action with the groups that it is in. A row without an action is an error, and so is an action without a row.
-fn actions(schema: &Schema) -> Result<HashMap<&'static str, Action>, String> {
+fn actions(schema: &Schema, policies: &PolicySet) -> Result<HashMap<&'static str, Action>, String> {
     let all = schema.action_entities().map_err(|e| e.to_string())?;
     let mut out = HashMap::new();
     for route in ROUTES.iter().filter(|r| !r.is_open()) {
         let uid = entities::uid("Action", route.name)?;
-        let entity = all
-            .get(&uid)
-            .ok_or_else(|| format!("`{}` has no action", route.name))?;
-        let groups = all.ancestors(&uid).into_iter().flatten();
-        let groups = groups.filter_map(|group| all.get(group)).cloned();
-        let entities = Entities::from_entities(groups.chain([entity.clone()]), None);
+        if all.get(&uid).is_none() {
+            return Err(format!("`{}` has no action", route.name));
+        }
+        let groups: HashSet<EntityUid> =
+            all.ancestors(&uid).into_iter().flatten().cloned().collect();
+        let missing = || format!("`{}` is not in the schema", route.name);
+        let mut by = HashMap::new();
+        for kind in schema.principals_for_action(&uid).ok_or_else(missing)? {
+            let chosen = scope::within(policies, kind, &uid, &groups)?;
+            by.insert(kind.clone(), chosen);
+        }
+        let on = schema.resources_for_action(&uid).ok_or_else(missing)?;
         out.insert(
             route.name,
             Action {
+                entity: Entity::new(uid.clone(), HashMap::new(), groups)
+                    .map_err(|e| e.to_string())?,
+                by,
+                on: on.cloned().collect(),
                 uid,
-                entities: entities.map_err(|e| e.to_string())?,
             },
         );
     }

@@ -305,3 +305,55 @@ fn policies_with_faults_do_not_load() {
         );
     }
 }
+
+/// What is left out for its scope could not have changed a decision: the whole set decides the same, own policies included.
+#[test]
+fn i6_the_policies_of_a_scope_decide_as_all_of_them() {
+    let own = "@id(\"night\") forbid (principal is Operator, action == Action::\"create_grant\", resource is Tenant);
+         @id(\"two\") forbid (principal is Device, action in [Action::\"does-release\", Action::\"wake\"], resource);
+         @id(\"one\") forbid (principal == Operator::\"nobody\", action, resource);";
+    let policy = Policy::load(&[("own".into(), own.into())]).unwrap();
+    let mut allowed = 0;
+    let everything = [
+        On::Nexus,
+        On::Tenant,
+        On::Operator,
+        On::Key,
+        On::Grant,
+        On::Device,
+        On::Host,
+        On::Reference,
+        On::SshCa,
+        On::Certificate,
+        On::Secret,
+    ];
+    let callers = [
+        person(PersonRole::Operator, Some(tenant(1))),
+        person(PersonRole::TenantAdmin, Some(tenant(1))),
+        person(PersonRole::SuperAdmin, None),
+        device(1, 1),
+        new_key(),
+    ];
+    for route in ROUTES.iter().filter(|r| !r.is_open()) {
+        for caller in &callers {
+            for on in everything {
+                for (of, bypass) in [(Some(1), false), (Some(2), false), (Some(1), true)] {
+                    let question = Question {
+                        caller,
+                        route,
+                        target: &thing(on, of),
+                        bypass,
+                        granted: !bypass,
+                    };
+                    let few = policy.decide(&question).is_ok();
+                    let all = policy.decide_by(&question, |action, kind| {
+                        action.by.get(kind).map(|_| &policy.policies)
+                    });
+                    assert_eq!(few, all.is_ok(), "{} on {on:?} by {caller}", route.name);
+                    allowed += usize::from(few);
+                }
+            }
+        }
+    }
+    assert!(allowed > 100, "{allowed}");
+}

@@ -10,6 +10,7 @@ use assay_api::log::{Checkpoint, LogEnd, LogKey};
 use assay_attest::key::PublicKey;
 use assay_attest::time::Timestamp;
 use nix::fcntl::{Flock, FlockArg};
+use rusqlite::config::DbConfig;
 use rusqlite::{Connection, OptionalExtension, params};
 use subtle::ConstantTimeEq;
 use tokio::sync::mpsc;
@@ -175,6 +176,8 @@ fn connect(options: &StoreOptions) -> Result<Connection, StoreFault> {
     conn.pragma_update(None, "foreign_keys", true)?;
     conn.pragma_update(None, "trusted_schema", false)?;
     conn.pragma_update(None, "cache_size", -16_384)?;
+    // Otherwise statements are planned again with values in mind, each time they are bound.
+    conn.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_QPSG, true)?;
     conn.pragma_update(None, "wal_autocheckpoint", 2_000)?;
     conn.set_prepared_statement_cache_capacity(256);
     Ok(conn)

@@ -7,6 +7,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use rusqlite::config::DbConfig;
 use rusqlite::{Connection, OpenFlags};
 
 use super::fault::StoreFault;
@@ -65,6 +66,8 @@ impl Readers {
             conn.busy_timeout(busy)?;
             conn.pragma_update(None, "query_only", true)?;
             conn.pragma_update(None, "cache_size", -16_384)?;
+            // Otherwise statements are planned again with values in mind, each time they are bound.
+            conn.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_QPSG, true)?;
             conn.set_prepared_statement_cache_capacity(128);
             Ok(Mutex::new(conn))
         };

@@ -182,12 +182,15 @@ impl RowId {
 /// are named, so that a later migration may add a nullable one without touching the rows that are there.
 fn mac_input<R: TrustRow>(cells: &[Cell<'_>], log_index: i64) -> Vec<u8> {
     let key = key_text(cells.get(..R::KEYS).unwrap_or_default());
-    let mut out = lp::join(&[
-        b"assay/row/1",
+    let mut out = Vec::with_capacity(1024);
+    for field in [
+        b"assay/row/1".as_slice(),
         R::TABLE.as_bytes(),
         key.as_bytes(),
         &log_index.to_be_bytes(),
-    ]);
+    ] {
+        lp::push(&mut out, field);
+    }
     for (spec, cell) in R::COLUMNS.iter().zip(cells) {
         let (tag, integer);
         let value: &[u8] = match cell {
@@ -206,7 +209,9 @@ fn mac_input<R: TrustRow>(cells: &[Cell<'_>], log_index: i64) -> Vec<u8> {
                 bytes
             }
         };
-        out.extend(lp::join(&[spec.name.as_bytes(), &[tag], value]));
+        for field in [spec.name.as_bytes(), &[tag], value] {
+            lp::push(&mut out, field);
+        }
     }
     out
 }

@@ -10,13 +10,15 @@ use std::time::{Duration, Instant};
 use assay_api::routes::call;
 use assay_api::types::*;
 use assay_tests::bar::{Bars, median, told};
-use assay_tests::lab::{Lab, Paired};
+use assay_tests::lab::{Device, Lab, Paired};
 use assay_tests::nexus::Options;
 use assay_tests::{programs, sshd, tpm};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
-const PUSHES: usize = 7;
+/// Hosts, each with a DPU of its own; and pushes to each.
+const HOSTS: usize = 3;
+const PUSHES: usize = 4;
 const LOOK: Duration = Duration::from_millis(1);
 
 pub(crate) fn run(bars: &mut Bars) {
@@ -29,46 +31,61 @@ pub(crate) fn run(bars: &mut Bars) {
         log: "info".into(),
         ..Options::default()
     });
-    let device = lab.dpu("dpu-a");
-    lab.good(&device);
-    let host = lab.host("host-a", &device);
-    let mut took = Vec::new();
-    let mut reloads = Vec::new();
     for n in 0..PUSHES {
-        let name = format!("ca-{n}");
         let ask = SshCaCreate {
             tenant: Some(lab.tenant.name.clone()),
-            name: name.clone(),
+            name: format!("ca-{n}"),
         };
         lab.admin.must::<call::create_ssh_ca>(None, &ask);
-        let ask = PushAsk { ssh_ca: name };
-        let pushed = lab.admin.must::<call::push>(Some(&device.name), &ask);
-        let begin = Instant::now();
-        let sequence = pushed.manifests[0].sequence;
-        let line = format!("manifest in force sequence={sequence} ");
-        let log = host.host.sshd.at("assay-host.log");
-        while !fs::read_to_string(&log).unwrap_or_default().contains(&line) {
-            let late = begin.elapsed() > Duration::from_secs(60);
-            assert!(!late, "{}{}", device.agent.tail(), host.host.tail());
-            thread::sleep(LOOK);
-        }
-        took.push(begin.elapsed().as_secs_f64() * 1e3);
-        lab.await_installed(&device, &host, sequence);
-        reloads.push(reload(&host).as_secs_f64() * 1e3);
-        thread::sleep(Duration::from_millis(300));
     }
-    println!("{took:.0?}");
-    let (push, reload) = (median(took), median(reloads));
-    told(
-        "push accepted to trial login done",
-        &format!("{push:.0} ms; sshd's own reload {reload:.0} ms"),
-    );
+    // The first push has directives for sshd, which reloads; the others only add to what it reads at each login.
+    let (mut first, mut later, mut reloads) = (Vec::new(), Vec::new(), Vec::new());
+    for h in 0..HOSTS {
+        let device = lab.dpu(&format!("dpu-{h}"));
+        lab.good(&device);
+        let host = lab.host(&format!("host-{h}"), &device);
+        for n in 0..PUSHES {
+            let pid_file = host.host.sshd.at("sshd.pid");
+            let before = written(&pid_file);
+            let took = push(&lab, &device, &host, &format!("ca-{n}"));
+            if written(&pid_file) == before {
+                later.push(took);
+            } else {
+                first.push(took);
+            }
+            reloads.push(reload(&host).as_secs_f64() * 1e3);
+            thread::sleep(Duration::from_millis(500));
+        }
+    }
+    let reload = median(reloads);
+    told("sshd's own reload", &format!("{reload:.0} ms"));
+    let (first, later) = (median(first), median(later));
+    let bar = "push accepted to trial login done";
     bars.at_most(
-        "a push, beyond sshd's own reload",
-        push - reload,
+        &format!("{bar}, beyond sshd's reload"),
+        first - reload,
         300.0,
         "ms",
     );
+    bars.at_most(&format!("{bar}, without a reload"), later, 300.0, "ms");
+}
+
+/// Milliseconds from the nexus's answer until the host has tried what was pushed.
+fn push(lab: &Lab, device: &Device, host: &Paired, ca: &str) -> f64 {
+    let ask = PushAsk { ssh_ca: ca.into() };
+    let pushed = lab.admin.must::<call::push>(Some(&device.name), &ask);
+    let begin = Instant::now();
+    let sequence = pushed.manifests[0].sequence;
+    let line = format!("manifest in force sequence={sequence} ");
+    let log = host.host.sshd.at("assay-host.log");
+    while !fs::read_to_string(&log).unwrap_or_default().contains(&line) {
+        let late = begin.elapsed() > Duration::from_secs(60);
+        assert!(!late, "{}{}", device.agent.tail(), host.host.tail());
+        thread::sleep(LOOK);
+    }
+    let took = begin.elapsed().as_secs_f64() * 1e3;
+    lab.await_installed(device, host, sequence);
+    took
 }
 
 /// How long sshd takes from SIGHUP until it answers again.
