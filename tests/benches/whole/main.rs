@@ -2,7 +2,6 @@
 //! `reads`, `agent`, `start`, `push`.
 #![expect(
     clippy::unwrap_used,
-    clippy::panic,
     clippy::indexing_slicing,
     reason = "a benchmark"
 )]
