@@ -1,10 +1,6 @@
 //! What the programs cost as they run: `make bench`, or `cargo bench -p assay-tests --bench whole -- SECTION..` with one or more of
 //! `reads`, `agent`, `start`, `push`.
-#![expect(
-    clippy::unwrap_used,
-    clippy::indexing_slicing,
-    reason = "a benchmark"
-)]
+#![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "a benchmark")]
 
 mod agent;
 mod push;
