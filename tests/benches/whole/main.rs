@@ -14,7 +14,9 @@ use assay_tests::bar::Bars;
 use nix::time::{clock_getcpuclockid, clock_gettime};
 use nix::unistd::Pid;
 
-const SECTIONS: [(&str, fn(&mut Bars)); 4] = [
+type Section = fn(&mut Bars);
+
+const SECTIONS: [(&str, Section); 4] = [
     ("reads", reads::run),
     ("agent", agent::run),
     ("start", start::run),

@@ -114,7 +114,10 @@ fn durable_releases() {
 
 /// Remembers what is checked.
 #[derive(Default)]
-struct Recorded(Mutex<Vec<(PublicKey, Scheme, Vec<u8>, Vec<u8>)>>);
+struct Recorded(Mutex<Vec<Checked>>);
+
+/// Key, scheme, message, signature.
+type Checked = (PublicKey, Scheme, Vec<u8>, Vec<u8>);
 
 impl CheckSignature for Recorded {
     fn check(

@@ -523,6 +523,9 @@ pub(super) struct Asked {
     pub(super) secret: Vec<u8>,
 }
 
+/// Signs a binding, and is the member's value.
+pub(super) type MakesMember = Arc<dyn Fn(&Binding) -> Vec<u8> + Send + Sync>;
+
 /// A DPU with a software TPM.
 #[derive(Clone)]
 pub(super) struct Machine {
@@ -535,7 +538,7 @@ pub(super) struct Machine {
     pub(super) hpke: HpkeKey,
     pub(super) hpke_private: Zeroizing<[u8; 32]>,
     /// Makes its DICE member for a binding.
-    pub(super) dice: Option<Arc<dyn Fn(&Binding) -> Vec<u8> + Send + Sync>>,
+    pub(super) dice: Option<MakesMember>,
     /// An accelerator of its host, and the firmware that it measures.
     pub(super) accelerator: Option<(Arc<SoftwareDice>, &'static [u8])>,
     /// Whether its TPM says that it holds the request key.
