@@ -340,7 +340,9 @@ fn request_bytes(against: &Against) -> Result<Vec<u8>, Problem> {
     match against.request.key() {
         PublicKey::Ed25519(key) => Ok(key.to_vec()),
         PublicKey::P256(point) => Ok(point.to_vec()),
-        PublicKey::P384(_) | PublicKey::P521(_) | PublicKey::Rsa { .. } => Err(Fault::Internal.into()),
+        PublicKey::P384(_) | PublicKey::P521(_) | PublicKey::Rsa { .. } => {
+            Err(Fault::Internal.into())
+        }
     }
 }
 

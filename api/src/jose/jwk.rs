@@ -78,7 +78,10 @@ impl Jwk {
     pub const fn alg(&self) -> Alg {
         match self.0 {
             PublicKey::Ed25519(_) => Alg::Ed25519,
-            PublicKey::P256(_) | PublicKey::P384(_) | PublicKey::P521(_) | PublicKey::Rsa { .. } => Alg::Es256,
+            PublicKey::P256(_)
+            | PublicKey::P384(_)
+            | PublicKey::P521(_)
+            | PublicKey::Rsa { .. } => Alg::Es256,
         }
     }
 
@@ -194,7 +197,9 @@ impl From<Jwk> for Wire {
         match jwk.0 {
             PublicKey::Ed25519(x) => wire("OKP", "Ed25519", encode(&x), None),
             // INVARIANT: no constructor takes another kind.
-            PublicKey::P384(_) | PublicKey::P521(_) | PublicKey::Rsa { .. } => wire("", "", String::new(), None),
+            PublicKey::P384(_) | PublicKey::P521(_) | PublicKey::Rsa { .. } => {
+                wire("", "", String::new(), None)
+            }
             PublicKey::P256(point) => {
                 let (x, y) = point.get(1..).unwrap_or_default().split_at(32);
                 wire("EC", "P-256", encode(x), Some(encode(y)))

@@ -272,7 +272,9 @@ pub fn sign_document<T: Document, E: std::fmt::Display>(
 fn key_id(key: &PublicKey) -> Vec<u8> {
     match key {
         PublicKey::Ed25519(bytes) => Sha256::digest(bytes).iter().take(8).copied().collect(),
-        PublicKey::P256(_) | PublicKey::P384(_) | PublicKey::P521(_) | PublicKey::Rsa { .. } => Vec::new(),
+        PublicKey::P256(_) | PublicKey::P384(_) | PublicKey::P521(_) | PublicKey::Rsa { .. } => {
+            Vec::new()
+        }
     }
 }
 

@@ -24,11 +24,11 @@ use super::target::{self, Found, Target};
 use super::{dpus, evidence, words};
 use crate::app::App;
 use crate::problem::{Fault, Problem};
+use crate::store::Rows;
 use crate::store::devices::{Device, Lifecycle, Words};
 use crate::store::references::{
     Reference as Row, ReferenceSigner as SignerRow, ReferenceState, SignerKind, SignerState,
 };
-use crate::store::Rows;
 use crate::{verdict, verifier};
 
 /// Devices that a look ahead appraises; what lies beyond counts as failing.

@@ -47,12 +47,12 @@ pub(crate) use hosts::{
 pub(crate) use invites::{create_invite, list_invites};
 pub(crate) use join::{begin_join, complete_join};
 pub(crate) use leases::{acknowledge_lease, pull_leases};
-pub(crate) use people::{
-    list_operators, revoke_key, show_operator, suspend_operator, unsuspend_operator, whoami,
-};
 pub(crate) use manifests::{
     activate_reference, import_reference, list_reference_signers, pin_reference_signer,
     retire_reference, retire_reference_signer, show_reference_impact,
+};
+pub(crate) use people::{
+    list_operators, revoke_key, show_operator, suspend_operator, unsuspend_operator, whoami,
 };
 pub(crate) use references::{list_references, show_reference, take_reference};
 pub(crate) use secrets::{list_secrets, put_secret, withdraw_secret};

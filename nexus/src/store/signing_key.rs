@@ -181,7 +181,9 @@ pub fn prepare(
     let public = match &pair.public {
         PublicKey::Ed25519(key) => key.to_vec(),
         PublicKey::P256(point) => point.to_vec(),
-        PublicKey::P384(_) | PublicKey::P521(_) | PublicKey::Rsa { .. } => return Err(KeyFault::Signing.into()),
+        PublicKey::P384(_) | PublicKey::P521(_) | PublicKey::Rsa { .. } => {
+            return Err(KeyFault::Signing.into());
+        }
     };
     let (tenant, purpose, state, created) = (
         tenant.to_owned(),

@@ -18,11 +18,11 @@ enum Form {
     /// Arm: PSA token, realm or platform claims.
     Arm(Box<ClaimSet>, arm::Profile),
     /// Arm CCA: a platform token and a realm token, with who handed them over.
-    Cca(arm::Pair, Option<String>),
+    Cca(Box<arm::Pair>, Option<String>),
     /// An AWS Nitro attestation document.
     Nitro(Box<ClaimSet>),
     /// A detached bundle of NVIDIA's attestation service.
-    Bundle(bundle::Bundle),
+    Bundle(Box<bundle::Bundle>),
     /// A device assignment token: unsigned claims with SPDM submodules.
     Device(Box<ClaimSet>),
     /// Any other.
@@ -139,7 +139,7 @@ fn judge(
 fn read(file: &Artefact) -> Result<Form, Rejection> {
     if let Some(json) = file.json() {
         if json.is_array() {
-            return Ok(Form::Bundle(bundle::Bundle::read(&json)?));
+            return Ok(Form::Bundle(Box::new(bundle::Bundle::read(&json)?)));
         }
         if let Some(form) = tsm(&json)? {
             return Ok(form);
@@ -149,7 +149,7 @@ fn read(file: &Artefact) -> Result<Form, Rejection> {
     if let Ok(bytes) = &bytes
         && let Some(pair) = arm::Pair::read(bytes)?
     {
-        return Ok(Form::Cca(pair, None));
+        return Ok(Form::Cca(Box::new(pair), None));
     }
     let set = Box::new(ClaimSet::read(file)?);
     if nitro::looks_like_one(&set) {
@@ -185,7 +185,7 @@ fn tsm(json: &Value) -> Result<Option<Form>, Rejection> {
         return Err(unsupported());
     }
     let pair = arm::Pair::read(&bytes)?.ok_or_else(unsupported)?;
-    Ok(Some(Form::Cca(pair, Some(provider.to_owned()))))
+    Ok(Some(Form::Cca(Box::new(pair), Some(provider.to_owned()))))
 }
 
 /// Claims that make a token an EAT rather than any token (RFC 9711), or a session token of anybody's.
