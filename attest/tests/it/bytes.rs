@@ -155,3 +155,19 @@ proptest! {
         }
     }
 }
+
+/// The readers of other people's files.
+pub(crate) fn files(bytes: &[u8]) {
+    use assay_attest::codec::{crl, csr, dice, go_attestation, name, ocsp, open_dice, quote_file};
+    let _ = crl::Crl::parse(bytes).map(|list| list.reason(&[1]));
+    let _ = ocsp::Answer::parse(bytes).map(|answer| answer.about(&[], &[], &[1]).is_ok());
+    let _ = csr::Request::parse(bytes);
+    let _ = open_dice::CwtChain::parse(bytes);
+    let _ = open_dice::Inputs::parse(bytes);
+    let _ = dice::LayerInfo::bare(bytes);
+    let _ = go_attestation::Attestation::parse(bytes);
+    let _ = quote_file::attest(bytes).map(|attest| quote_file::pcrs(bytes, &attest).is_ok());
+    let _ = quote_file::public(bytes);
+    let _ = std::str::from_utf8(bytes).map(|text| quote_file::keylime(text).is_ok());
+    let _ = (name::text(bytes), name::is_ordered(bytes));
+}

@@ -61,6 +61,7 @@ pub(crate) fn every_parser(bytes: &[u8]) {
     crate::corim::read(bytes);
     of_others(bytes);
     crate::bytes::read(bytes);
+    crate::bytes::files(bytes);
     crate::logs::read(bytes);
     if let Ok(evidence) = Evidence::parse(bytes) {
         let _ = evidence.verify(&Device::new(1).expected(ASK), &Pure);

@@ -7,6 +7,8 @@ mod errors;
 #[cfg(test)]
 mod evidence;
 #[cfg(test)]
+mod evidence_roots;
+#[cfg(test)]
 mod evidence_spdm;
 #[cfg(test)]
 mod help;
