@@ -54,7 +54,11 @@ pub(crate) fn run(bars: &mut Bars) {
 
     let (cpu, switches) = (cpu_of(process), switches(process));
     thread::sleep(MINUTE);
-    let (cpu, switches) = (cpu_of(process) - cpu, self::switches(process) - switches);
+    // Threads that have ended take their count along.
+    let (cpu, switches) = (
+        cpu_of(process) - cpu,
+        self::switches(process).saturating_sub(switches),
+    );
     told("woken in an idle minute", &format!("{switches} times"));
     // One tick of the kernel's clock, below which `ps` and `top` show 0.
     bars.at_most(
