@@ -369,7 +369,7 @@ fn i1_a_stale_proof_releases_nothing_but_to_a_bypass_that_is_audited() {
     assert_eq!(bypass.decision, Decision::Bypassed);
     let by_it = |e: &&assay_api::log::Entry| {
         e.event == "certificate.sign"
-            && e.decision == Decision::Allowed
+            && e.decision == Decision::Bypassed
             && e.details.keys().any(|k| k.starts_with("bypass"))
     };
     assert_eq!(entries.iter().filter(by_it).count(), 1);

@@ -145,6 +145,7 @@ fn bodies(route: &Route, own: &Loot, loot: &Loot) -> Vec<Value> {
             json!({ "tenant": mine("tenant"), "name": "eve", "kind": "key", "der": "MCowBQYDK2VwAyEA11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo" }),
             &[("tenant", "tenant")],
         ),
+        "activate_reference" | "retire_reference" => (json!({ "accept_failures": 0 }), &[]),
         "retire_reference_signer" => (
             json!({ "tenant": mine("tenant"), "name": "eve" }),
             &[("tenant", "tenant")],

@@ -8,6 +8,7 @@ mod evidence;
 mod fall;
 mod gate;
 mod grants;
+mod machine;
 mod manifests;
 mod race;
 mod secrets;
