@@ -66,7 +66,8 @@ run as olga cert sign --ca cluster --host host-a --login "$LOGIN_NAME" "$W/olga-
 run as olga ssh trust --ca cluster --dir "$W/trust"
 works "the login at host-a" login olga a
 fails "the same certificate at host-b" login olga b
-refused 1 as olga cert sign --ca cluster --host host-b --login "$LOGIN_NAME" "$W/olga-key.pub"
+step "without a grant for host-b there is no such host to her: nothing is said of what she may not reach"
+refused 4 as olga cert sign --ca cluster --host host-b --login "$LOGIN_NAME" "$W/olga-key.pub"
 run as admin cert sign --ca cluster --host host-b --login "$LOGIN_NAME" "$W/admin-key.pub"
 works "the admin's login at host-b" login admin b
 step "a secret for dpu-a leaves only under a fresh proof, sealed to a key that this proof vouches for"
