@@ -1,5 +1,5 @@
 # THE table of packages, sourced by build.sh. A package is one function that sets its words and names its files:
-#   file MODE SOURCE DESTINATION     conffile MODE SOURCE DESTINATION     directory MODE DESTINATION
+#   file MODE SOURCE DESTINATION     conffile MODE SOURCE DESTINATION     manual PROGRAM SECTION     tree SOURCE DIRECTORY
 # `@bin@/x` is a program as built, `@made@/x` what the programs wrote of themselves (man pages, completions).
 PACKAGES="assay-agent assay-host assay-nexus assay"
 

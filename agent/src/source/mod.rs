@@ -1,6 +1,6 @@
 //! Roots of trust on this machine: what each must be able to do. To add one: a file here and a row in [`table`].
 //!
-//! A source imports this file only. Everything here blocks (a TPM takes its time) and so runs on the thread of [`roots`].
+//! A source imports this file only. Everything here blocks (a TPM takes its time) and so runs on the threads of [`roots`].
 
 pub mod dice;
 pub mod logs;
@@ -9,6 +9,7 @@ pub mod roots;
 pub mod soft_key;
 pub mod table;
 pub mod tpm;
+mod worker;
 
 use assay_attest::expected::RequestKey;
 use assay_attest::session::{Binding, Label};
@@ -158,6 +159,12 @@ pub enum SourceError {
         /// What was wrong.
         why: String,
     },
+    /// Two roots for one place in the evidence.
+    #[error("two roots of trust are configured as `{label}`: leave one of them out")]
+    Twice {
+        /// The member's label.
+        label: Label,
+    },
     /// The management controller did not do its part.
     #[error(transparent)]
     Bmc(#[from] redfish::BmcError),
@@ -179,6 +186,7 @@ impl SourceError {
             Self::Asked { .. } => "evidence.asked",
             Self::File { .. } => "state.file",
             Self::Build { .. } => "evidence.build",
+            Self::Twice { .. } => "source.twice",
             Self::Bmc(error) => error.code(),
             Self::Closed => "source.closed",
         }

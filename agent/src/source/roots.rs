@@ -1,7 +1,9 @@
-//! All roots of trust of this machine, on a thread of their own: a TPM may take a second, and takes one request at a time.
+//! All roots of trust of this machine, on threads of their own: a TPM may take a second, and takes one request at a time; a
+//! management controller may take minutes, while the request key in the TPM must go on signing.
 
 use super::soft_key::SoftKey;
 use super::table::{self, Settings};
+use super::worker::{Job, Worker};
 use super::{Ask, Keys, Source, SourceError, TpmIdentity};
 use assay_attest::attester::logs::fits;
 use assay_attest::attester::{Draft, Statement};
@@ -10,16 +12,13 @@ use assay_attest::hpke::HpkeKey;
 use assay_attest::refusal::Refusal;
 use assay_attest::session::{Label, Purpose, SessionInput};
 use std::fmt;
-use std::sync::mpsc::{self, Receiver, RecvTimeoutError, Sender};
+use std::sync::mpsc::{self, Receiver, RecvTimeoutError};
 use std::time::Duration;
-use tokio::sync::oneshot;
 
 /// How long a root stays open after the last request: others may want the TPM too.
 const REST_AFTER: Duration = Duration::from_millis(500);
 /// How often logs are read and PCRs quoted before what there is is sent; logs grow.
 const TRIES: u32 = 5;
-/// The TSS keeps its largest structures on the stack.
-const STACK: usize = 512 * 1024;
 
 /// Everything that one proof is made of, beside what the roots sign.
 #[derive(Clone, Debug)]
@@ -42,40 +41,36 @@ pub struct Proof {
     pub statement: Statement,
 }
 
-type Job = Box<dyn FnOnce(&mut Holder) + Send>;
-
 /// A handle on the roots. They close when the last one is dropped.
 #[derive(Clone)]
 pub struct Roots {
-    jobs: Sender<Job>,
+    local: Worker<Holder>,
+    /// Roots behind a management controller, which takes its time: meanwhile the request key must sign.
+    behind: Option<Worker<Sources>>,
     request_key: RequestKey,
     identity: Option<TpmIdentity>,
     warnings: Vec<&'static str>,
 }
 
 impl Roots {
-    /// Opens every configured root on a new thread and waits for them. Blocks.
+    /// Opens every configured root on threads of their own and waits for them. Blocks.
     ///
     /// # Errors
     /// The first root that does not open.
     pub fn open(settings: Settings) -> Result<Self, SourceError> {
-        let (jobs, inbox) = mpsc::channel::<Job>();
-        let (report, opened) = mpsc::channel();
-        std::thread::Builder::new()
-            .name("roots".into())
-            .stack_size(STACK)
-            .spawn(move || match Holder::open(&settings) {
-                Ok(mut holder) => {
-                    if report.send(Ok(holder.about())).is_ok() {
-                        holder.serve(&inbox);
-                    }
-                }
-                Err(error) => drop(report.send(Err(error))),
-            })
-            .map_err(|_no_thread| SourceError::Closed)?;
-        let about = opened.recv().map_err(|_ended| SourceError::Closed)??;
+        let make = move || {
+            let (mut holder, behind) = Holder::open(&settings)?;
+            let about = holder.about(&behind);
+            Ok((holder, (about, behind)))
+        };
+        let (local, (about, behind)) = Worker::start("roots", make, Holder::serve)?;
+        let behind = match behind.is_empty() {
+            true => None,
+            false => Some(Worker::start("behind", move || Ok((behind, ())), serve)?.0),
+        };
         Ok(Self {
-            jobs,
+            local,
+            behind,
             request_key: about.request_key,
             identity: about.identity,
             warnings: about.warnings,
@@ -107,7 +102,7 @@ impl Roots {
     pub fn sign(&self, message: &[u8]) -> Result<[u8; 64], SourceError> {
         let (answer, wait) = mpsc::channel();
         let message = message.to_vec();
-        self.send(Box::new(move |holder| {
+        self.local.send(Box::new(move |holder| {
             drop(answer.send(holder.keys().and_then(|keys| keys.sign(&message))));
         }))?;
         wait.recv().map_err(|_ended| SourceError::Closed)?
@@ -118,7 +113,18 @@ impl Roots {
     /// # Errors
     /// [`SourceError`].
     pub async fn prove(&self, proof: Proof) -> Result<Vec<u8>, SourceError> {
-        self.ask(move |holder| holder.prove(&proof)).await
+        let pcrs = proof.pcrs.clone();
+        let mut draft = self.local.ask(move |holder| holder.begin(&proof)).await?;
+        if let Some(behind) = &self.behind {
+            let collect = move |sources: &mut Sources| {
+                for source in sources {
+                    add(source.as_mut(), &mut draft, &pcrs)?;
+                }
+                Ok(draft)
+            };
+            draft = behind.ask(collect).await?;
+        }
+        self.local.ask(move |holder| holder.seal(draft)).await
     }
 
     /// TPM2_ActivateCredential; both arguments are TPM2B structures.
@@ -130,21 +136,9 @@ impl Roots {
         id_object: Vec<u8>,
         encrypted_secret: Vec<u8>,
     ) -> Result<[u8; 32], SourceError> {
-        self.ask(move |holder| holder.keys()?.activate(&id_object, &encrypted_secret))
+        self.local
+            .ask(move |holder| holder.keys()?.activate(&id_object, &encrypted_secret))
             .await
-    }
-
-    async fn ask<R: Send + 'static>(
-        &self,
-        work: impl FnOnce(&mut Holder) -> Result<R, SourceError> + Send + 'static,
-    ) -> Result<R, SourceError> {
-        let (answer, wait) = oneshot::channel();
-        self.send(Box::new(move |holder| drop(answer.send(work(holder)))))?;
-        wait.await.map_err(|_ended| SourceError::Closed)?
-    }
-
-    fn send(&self, job: Job) -> Result<(), SourceError> {
-        self.jobs.send(job).map_err(|_ended| SourceError::Closed)
     }
 }
 
@@ -162,17 +156,23 @@ struct About {
     warnings: Vec<&'static str>,
 }
 
-/// What lives on the thread: the sources in the order of their labels, and who holds the request key.
+/// Sources in the order of their labels.
+type Sources = Vec<Box<dyn Source>>;
+
+/// What lives on the first thread: the sources up to the TPM, and who holds the request key.
 struct Holder {
-    sources: Vec<Box<dyn Source>>,
+    sources: Sources,
     soft: Option<SoftKey>,
     request_key: RequestKey,
 }
 
 impl Holder {
-    fn open(settings: &Settings) -> Result<Self, SourceError> {
+    /// The holder, and what stands behind the TPM in the order of evidence.
+    fn open(settings: &Settings) -> Result<(Self, Sources), SourceError> {
         let mut sources = table::open(settings)?;
         sources.sort_by_key(|source| source.label());
+        let local = sources.partition_point(|source| source.label() <= Label::Tpm);
+        let behind = sources.split_off(local);
         let held = sources
             .iter_mut()
             .find_map(|source| source.keys().map(|keys| keys.request_key().clone()));
@@ -184,32 +184,34 @@ impl Holder {
                 (Some(soft), request_key)
             }
         };
-        Ok(Self {
+        let holder = Self {
             sources,
             soft,
             request_key,
-        })
+        };
+        Ok((holder, behind))
     }
 
-    fn about(&mut self) -> About {
+    fn about(&mut self, behind: &Sources) -> About {
         About {
             request_key: self.request_key.clone(),
             identity: self.keys().ok().and_then(|keys| keys.identity().cloned()),
             warnings: self
                 .sources
                 .iter()
+                .chain(behind)
                 .filter_map(|source| source.warning())
                 .collect(),
         }
     }
 
     /// Works until every handle is gone. It wakes by itself once after each burst of work, never while idle.
-    fn serve(&mut self, inbox: &Receiver<Job>) {
+    fn serve(mut self, inbox: &Receiver<Job<Self>>) {
         while let Ok(job) = inbox.recv() {
-            job(self);
+            job(&mut self);
             loop {
                 match inbox.recv_timeout(REST_AFTER) {
-                    Ok(job) => job(self),
+                    Ok(job) => job(&mut self),
                     Err(RecvTimeoutError::Timeout) => break,
                     Err(RecvTimeoutError::Disconnected) => return,
                 }
@@ -228,23 +230,15 @@ impl Holder {
             .ok_or(SourceError::Closed)
     }
 
-    /// Collects every member in its order. False where a log no longer fitted the quote that followed it: it has grown meanwhile.
+    /// Collects every member up to the TPM's. False where a log no longer fitted the quote that followed it: it has grown meanwhile.
     fn collect(&mut self, draft: &mut Draft, pcrs: &[u8]) -> Result<bool, SourceError> {
-        let build = |refusal: Refusal| SourceError::Build {
-            why: refusal.to_string(),
-        };
         let mut logs = Vec::new();
         let mut settled = true;
         for source in &mut self.sources {
             let label = source.label();
-            let binding = draft.binding(label).map_err(build)?;
-            let ask = Ask {
-                binding: &binding,
-                pcrs,
-            };
-            let value = source.collect(&ask)?;
+            let value = add(source.as_mut(), draft, pcrs)?;
             match label {
-                Label::LogUefi | Label::LogIma => logs.push((label, value.clone())),
+                Label::LogUefi | Label::LogIma => logs.push((label, value)),
                 Label::Tpm => {
                     settled = logs
                         .iter()
@@ -252,17 +246,12 @@ impl Holder {
                 }
                 _ => {}
             }
-            draft
-                .add(label, source.media_type(), value)
-                .map_err(build)?;
         }
         Ok(settled)
     }
 
-    fn prove(&mut self, proof: &Proof) -> Result<Vec<u8>, SourceError> {
-        let build = |refusal: Refusal| SourceError::Build {
-            why: refusal.to_string(),
-        };
+    /// The evidence up to the TPM's member.
+    fn begin(&mut self, proof: &Proof) -> Result<Draft, SourceError> {
         let input = SessionInput {
             nexus_id: proof.nexus_id,
             subject: &proof.subject,
@@ -273,15 +262,19 @@ impl Holder {
             activation_secret: &proof.activation_secret,
         };
         let mut tries = 0;
-        let draft = loop {
+        loop {
             tries += 1;
-            let mut draft = Draft::begin(&input, &proof.statement).map_err(build)?;
+            let begun = Draft::begin(&input, &proof.statement);
+            let mut draft = begun.map_err(|refusal| build(&refusal))?;
             let settled = self.collect(&mut draft, &proof.pcrs)?;
             // After the last try it is sent as it is: the nexus says what does not fit.
             if settled || tries == TRIES {
-                break draft;
+                return Ok(draft);
             }
-        };
+        }
+    }
+
+    fn seal(&mut self, draft: Draft) -> Result<Vec<u8>, SourceError> {
         let request_key = self.request_key.clone();
         let keys = self.keys()?;
         draft
@@ -291,5 +284,33 @@ impl Holder {
             .map_err(|error| SourceError::Build {
                 why: error.to_string(),
             })
+    }
+}
+
+/// Works on what is behind the TPM until every handle is gone.
+fn serve(mut sources: Sources, inbox: &Receiver<Job<Sources>>) {
+    while let Ok(job) = inbox.recv() {
+        job(&mut sources);
+    }
+}
+
+/// Has a source sign and adds its member, whose value it gives back.
+fn add(source: &mut dyn Source, draft: &mut Draft, pcrs: &[u8]) -> Result<Vec<u8>, SourceError> {
+    let label = source.label();
+    let binding = draft.binding(label).map_err(|refusal| build(&refusal))?;
+    let ask = Ask {
+        binding: &binding,
+        pcrs,
+    };
+    let value = source.collect(&ask)?;
+    draft
+        .add(label, source.media_type(), value.clone())
+        .map_err(|refusal| build(&refusal))?;
+    Ok(value)
+}
+
+fn build(refusal: &Refusal) -> SourceError {
+    SourceError::Build {
+        why: refusal.to_string(),
     }
 }

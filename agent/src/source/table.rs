@@ -4,6 +4,7 @@ use super::dice::{Dice, SoftwareRoot};
 use super::logs::Log;
 use super::redfish::{Bmc, Redfish, Root};
 use super::{Source, SourceError};
+use std::collections::BTreeSet;
 use std::path::PathBuf;
 
 /// Which roots this machine has, from the configuration.
@@ -65,11 +66,19 @@ pub const ROWS: &[Row] = &[
 /// Opens what is configured.
 ///
 /// # Errors
-/// The first that does not open.
+/// The first that does not open; `source.twice`, since each proof would fail.
 pub fn open(settings: &Settings) -> Result<Vec<Box<dyn Source>>, SourceError> {
-    ROWS.iter()
+    let opened = ROWS
+        .iter()
         .filter_map(|row| (row.open)(settings).transpose())
-        .collect()
+        .collect::<Result<Vec<_>, _>>()?;
+    let mut labels = BTreeSet::new();
+    match opened.iter().find(|source| !labels.insert(source.label())) {
+        Some(again) => Err(SourceError::Twice {
+            label: again.label(),
+        }),
+        None => Ok(opened),
+    }
 }
 
 fn tpm(settings: &Settings) -> Opened {

@@ -42,6 +42,8 @@ pub(crate) enum Fault {
     Truncated,
     /// JSON that is none.
     Garbage,
+    /// 503 to everything, whoever asks.
+    Unwell,
 }
 
 /// What the controller saw.
@@ -192,7 +194,7 @@ fn serve(stream: TcpStream, config: Arc<ServerConfig>, world: &Mutex<World>) -> 
     }
 }
 
-const IRONS: &str = "/redfish/v1/ComponentIntegrity/BlueField_DPU_IRoT";
+const IROT: &str = "/redfish/v1/ComponentIntegrity/BlueField_DPU_IRoT";
 const ACTION: &str = "/redfish/v1/ComponentIntegrity/BlueField_DPU_IRoT/Actions/ComponentIntegrity.SPDMGetSignedMeasurements";
 const CHAIN: &str = "/redfish/v1/Chassis/Bluefield_DPU_IRoT/Certificates/CertChain";
 const TASK: &str = "/redfish/v1/TaskService/Tasks/7";
@@ -205,6 +207,9 @@ fn said(value: &Value) -> Said {
 
 impl World {
     fn answer(&mut self, method: &str, path: &str, authorization: &str, body: &[u8]) -> Said {
+        if self.fault == Fault::Unwell {
+            return (503, String::new(), b"{}".to_vec());
+        }
         let right = Base64::encode_string(format!("{USER}:{}", self.password).as_bytes());
         if authorization != format!("Basic {right}") {
             self.seen.unauthorized += 1;
@@ -223,18 +228,18 @@ impl World {
                     "@odata.id": path,
                     "Members": [
                         {"@odata.id": "/redfish/v1/ComponentIntegrity/BlueField_ERoT"},
-                        {"@odata.id": IRONS},
+                        {"@odata.id": IROT},
                     ],
                     "Members@odata.count": 2,
                 })),
             },
-            ("GET", IRONS) => {
+            ("GET", IROT) => {
                 let target = match self.fault {
                     Fault::ForeignLink => format!("https://127.0.0.1:1{ACTION}"),
                     _ => ACTION.to_owned(),
                 };
                 said(&json!({
-                    "@odata.id": IRONS,
+                    "@odata.id": IROT,
                     "@odata.type": "#ComponentIntegrity.v1_2_1.ComponentIntegrity",
                     "Actions": {"#ComponentIntegrity.SPDMGetSignedMeasurements": {
                         "@Redfish.ActionInfo": "/redfish/v1/ComponentIntegrity/BlueField_DPU_IRoT/SPDMGetSignedMeasurementsActionInfo",
@@ -337,6 +342,10 @@ impl World {
 
 /// As BlueField-3's controller gives it: the leaf first.
 fn pem_leaf_first(certificates: &[Vec<u8>]) -> String {
+    pem(certificates.iter().rev())
+}
+
+pub(crate) fn pem<'a>(certificates: impl Iterator<Item = &'a Vec<u8>>) -> String {
     let one = |der: &Vec<u8>| {
         let body = Base64::encode_string(der);
         let lines: Vec<&str> = (0..body.len())
@@ -348,5 +357,5 @@ fn pem_leaf_first(certificates: &[Vec<u8>]) -> String {
             lines.join("\n")
         )
     };
-    certificates.iter().rev().map(one).collect()
+    certificates.map(one).collect()
 }

@@ -1,8 +1,9 @@
 //! Proofs of a hardware root of trust through a management controller, and all that can go wrong on the way.
 
-use crate::bmc::{Bmc, Fault, PASSWORD, USER};
+use crate::bmc::{Bmc, Fault, PASSWORD, USER, pem};
 use crate::verifier::{Known, proof, run, settings};
 use assay_agent::source::SourceError;
+use assay_agent::source::dice::SoftwareRoot;
 use assay_agent::source::redfish::{Bmc as Settings, Root};
 use assay_agent::source::roots::Roots;
 use assay_attest::attester::dice::{SoftwareDice, SoftwareFactory};
@@ -134,6 +135,27 @@ fn a_slow_task_is_waited_for() {
 }
 
 #[test]
+fn requests_are_signed_while_a_controller_takes_its_time() {
+    let world = world();
+    // Each look but the first waits longer: this takes seconds.
+    world.bmc.slow(6);
+    let roots = world.roots();
+    let proving = roots.clone();
+    let prover = std::thread::spawn(move || run(proving.prove(proof(1))).unwrap());
+    let looked = |world: &World| {
+        let seen = world.bmc.seen().requests;
+        seen.iter().any(|request| request.ends_with("/Tasks/7"))
+    };
+    while !looked(&world) {
+        std::thread::sleep(std::time::Duration::from_millis(10));
+    }
+    roots.sign(b"a request").unwrap();
+    assert!(!prover.is_finished(), "the controller was too fast to tell");
+    let bytes = prover.join().unwrap();
+    assert!(world.known(&roots).verify(&proof(1), &bytes).is_ok());
+}
+
+#[test]
 fn what_goes_wrong_on_the_controller_has_its_code_and_gives_no_half_a_proof() {
     let world = world();
     for (fault, code) in [
@@ -207,6 +229,56 @@ fn a_refused_password_is_tried_twice_and_never_again_not_even_after_a_restart() 
     world.password(PASSWORD);
     assert!(run(roots.prove(proof(1))).is_ok());
     assert!(!marks(world.dir.path()));
+}
+
+#[test]
+fn what_a_sick_controller_says_does_not_make_a_refused_password_good() {
+    let world = world();
+    world.password("wrong");
+    let fails = || run(world.roots().prove(proof(1))).unwrap_err().code();
+    assert_eq!(fails(), "bmc.refused");
+    world.bmc.set(Fault::Unwell);
+    assert_eq!(fails(), "bmc.answer");
+    world.bmc.set(Fault::None);
+    assert_eq!(fails(), "bmc.refused");
+    assert_eq!(world.bmc.seen().unauthorized, 2);
+    assert_eq!(fails(), "bmc.refused");
+    assert!(world.bmc.seen().requests.is_empty());
+}
+
+#[test]
+fn a_refusal_that_the_disk_does_not_take_counts_all_the_same() {
+    let world = world();
+    world.password("wrong");
+    std::fs::create_dir(world.dir.path().join("bmc.refused")).unwrap();
+    let roots = world.roots();
+    for _ in 0..4 {
+        assert_eq!(
+            run(roots.prove(proof(1))).unwrap_err().code(),
+            "bmc.refused"
+        );
+    }
+    assert_eq!(world.bmc.seen().unauthorized, 2);
+}
+
+#[test]
+fn two_roots_for_one_place_are_refused_at_the_start() {
+    let world = world();
+    let file = |name: &str, bytes: &[u8]| {
+        let path = world.dir.path().join(name);
+        std::fs::write(&path, bytes).unwrap();
+        path
+    };
+    let rom = SoftwareDice::rom_key(&[4; 32]).unwrap();
+    let chain = world.factory.provision(&rom).unwrap();
+    let mut settings = settings(world.dir.path(), None);
+    settings.bmc = Some(world.settings());
+    settings.software_dice = Some(SoftwareRoot {
+        uds: file("uds", &[4; 32]),
+        certificates: file("chain.pem", pem(chain.iter()).as_bytes()),
+        firmware: [file("first", b"one"), file("second", b"two")],
+    });
+    assert_eq!(Roots::open(settings).unwrap_err().code(), "source.twice");
 }
 
 #[test]

@@ -5,6 +5,8 @@ use assay_attest::time::Timestamp;
 use rustls::pki_types::{CertificateDer, ServerName};
 use rustls::{ClientConfig, ClientConnection, Error, ServerConfig, ServerConnection};
 
+mod leaf;
+
 const THEN: Validity = Validity {
     not_before: Timestamp::from_secs(1_000_000),
     not_after: Timestamp::from_secs(2_000_000),

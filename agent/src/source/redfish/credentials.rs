@@ -5,6 +5,7 @@ use super::BmcError;
 use crate::files;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
+use std::cell::RefCell;
 use std::fmt;
 use std::path::PathBuf;
 use zeroize::Zeroizing;
@@ -20,10 +21,12 @@ const CREDENTIAL: &str = "bmc-password";
 pub(super) struct Credentials {
     file: Option<PathBuf>,
     refused: PathBuf,
+    /// The same as in the file, for a disk that takes nothing.
+    last: RefCell<Option<Refused>>,
 }
 
 /// What is kept of a password that was refused: enough to know it again, too little to learn anything of it.
-#[derive(Serialize, Deserialize)]
+#[derive(Clone, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Refused {
     salt: [u8; 16],
@@ -34,7 +37,12 @@ struct Refused {
 
 impl Credentials {
     pub(super) const fn new(file: Option<PathBuf>, refused: PathBuf) -> Self {
-        Self { file, refused }
+        let last = RefCell::new(None);
+        Self {
+            file,
+            refused,
+            last,
+        }
     }
 
     /// The password, unless it is one that the controller has refused.
@@ -71,30 +79,35 @@ impl Credentials {
         };
         let mut salt = [0; 16];
         if getrandom::fill(&mut salt).is_err() {
-            return;
+            // That the refusal is kept counts more.
+            salt = [0; 16];
         }
         let kept = Refused {
             salt,
             mark: mark(&salt, password),
             times,
         };
-        if let Ok(bytes) = serde_json::to_vec(&kept)
-            && let Err(error) = files::write(&self.refused, &bytes)
-        {
-            tracing::warn!(%error, "the refusal of the bmc can't be kept");
+        self.last.replace(Some(kept.clone()));
+        let written = serde_json::to_vec(&kept)
+            .map_err(std::io::Error::from)
+            .and_then(|bytes| files::write(&self.refused, &bytes));
+        if let Err(error) = written {
+            tracing::warn!(%error, "the refusal of the bmc can't be kept over a restart");
         }
     }
 
-    /// The controller took the password.
+    /// The controller took the password, and did what was asked.
     pub(super) fn accept(&self) {
+        self.last.replace(None);
         if self.refused.exists() {
             drop(files::remove(&self.refused));
         }
     }
 
     fn kept(&self) -> Option<Refused> {
-        let bytes = files::read(&self.refused, 1024).ok()??;
-        serde_json::from_slice(&bytes).ok()
+        let read = files::read(&self.refused, 1024).ok().flatten();
+        let kept = read.and_then(|bytes| serde_json::from_slice(&bytes).ok());
+        kept.or_else(|| self.last.borrow().clone())
     }
 }
 

@@ -53,7 +53,7 @@ pub(super) fn check_address(address: &str) -> Result<(), BmcError> {
 
 /// A path on the controller itself: what an answer names is not followed anywhere else.
 pub(super) fn own_path(path: &str) -> Option<&str> {
-    let good = |c: char| c.is_ascii_alphanumeric() || "/._-~#%=,:()".contains(c);
+    let good = |c: char| c.is_ascii_alphanumeric() || "/._-~=,:()".contains(c);
     let clean = path.len() <= PATH
         && path.starts_with("/redfish/v1")
         && !path.contains("//")
@@ -133,7 +133,9 @@ impl<'a> Session<'a> {
                     user: self.settings.user.clone(),
                 });
             }
-            _ => self.credentials.accept(),
+            // Anything else may have been said before the password was looked at.
+            200..300 => self.credentials.accept(),
+            _ => {}
         }
         let header = |name: &str| {
             let value = response.headers().get(name)?.to_str().ok()?;
@@ -295,6 +297,7 @@ mod tests {
             "/other",
             "/redfish/v1/\r\nhost: x",
             "/redfish/v1/a?b",
+            "/redfish/v1/%2e%2e/%2e%2e/x",
         ] {
             assert_eq!(own_path(bad), None, "{bad}");
         }
