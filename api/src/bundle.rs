@@ -7,9 +7,7 @@
 use assay_attest::appraise::{Appraisal, Previous, Reference, appraise};
 use assay_attest::chain::TrustAnchors;
 use assay_attest::digest::sha256;
-use assay_attest::expected::{
-    DiceExpectation, DiceRoot, Expected, Name, RequestKey, TpmExpectation,
-};
+use assay_attest::expected::{DiceExpectation, Expected, Name, RequestKey, TpmExpectation};
 use assay_attest::key::{CheckSignature, PublicKey};
 use assay_attest::policy::AppraisalPolicy;
 use assay_attest::reference::ReferenceValues;
@@ -20,7 +18,7 @@ use assay_attest::verify::Evidence;
 use serde_json::Value;
 
 use crate::jose::{self, Alg, JoseFault, Json, Jwk};
-use crate::types::EvidenceBundle;
+use crate::types::{B64, EvidenceBundle};
 
 /// The format that is written and read.
 pub const FORMAT: &str = "assay/bundle/1";
@@ -165,9 +163,14 @@ fn same(ear: &serde_json::Map<String, Value>, bundle: &EvidenceBundle) -> Result
             return Err(BundleFault::Differs(name));
         }
     }
-    let appraised = bundle.result.appraised_at.0.as_secs();
-    if ear.get("iat").and_then(Value::as_u64) != Some(appraised) {
-        return Err(BundleFault::Differs("iat"));
+    let times = [
+        ("iat", bundle.result.appraised_at),
+        ("exp", bundle.result.fresh_until),
+    ];
+    for (name, due) in times {
+        if ear.get(name).and_then(Value::as_u64) != Some(due.0.as_secs()) {
+            return Err(BundleFault::Differs(name));
+        }
     }
     Ok(())
 }
@@ -202,17 +205,22 @@ fn evidence(
         }
         None => TpmExpectation::NoTpm,
     };
-    let dice = match (&bundle.dice_key, roots) {
-        (Some(key), Some(roots)) => {
-            required.push(Label::Irot);
-            DiceExpectation::Roots(vec![DiceRoot {
-                label: Label::Irot,
-                anchors: roots.clone(),
-                device_key: Some(array(&key.0, "dice_key")?),
-            }])
+    let pinned = |key: &Option<B64>, name| key.as_ref().map(|key| array(&key.0, name)).transpose();
+    let irot = pinned(&bundle.dice_key, "dice_key")?;
+    let erot = pinned(&bundle.erot_key, "erot_key")?;
+    for (label, key) in [(Label::Irot, irot), (Label::Erot, erot)] {
+        if key.is_some() {
+            required.push(label);
         }
-        (Some(_), None) => return Err(Refusal::ChainNoAnchor.into()),
-        (None, _) => DiceExpectation::NotRequired,
+    }
+    let dice = match roots {
+        // As the nexus does: an eRoT that is not pinned may be shown, an IRoT may not.
+        Some(roots) => {
+            let irot = irot.map(|key| (Label::Irot, Some(key)));
+            DiceExpectation::machine(roots, irot.into_iter().chain([(Label::Erot, erot)]))
+        }
+        None if irot.is_some() || erot.is_some() => return Err(Refusal::ChainNoAnchor.into()),
+        None => DiceExpectation::NotRequired,
     };
     if bundle.evidence.0.len() > EVIDENCE {
         return Err(BundleFault::Member("evidence"));

@@ -42,6 +42,13 @@ impl Claims {
         }
     }
 
+    /// SHA-256 of the stable key that the machine's own root under this label proved.
+    #[must_use]
+    pub fn device_key(&self, label: Label) -> Option<[u8; 32]> {
+        let root = self.dice.iter().find(|dice| dice.label == label);
+        root.map(|dice| dice.device_key)
+    }
+
     /// Every DICE identity that proved itself: the machine's own roots, and its accelerators'.
     pub fn identities(&self) -> impl Iterator<Item = &DiceClaims> {
         let accelerators = self

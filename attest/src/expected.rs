@@ -4,6 +4,7 @@ use crate::chain::TrustAnchors;
 use crate::claims::ImaState;
 use crate::digest::sha256;
 use crate::key::PublicKey;
+use crate::limits;
 use crate::session::{Purpose, Session, SessionInput};
 use crate::time::Timestamp;
 use crate::{hpke::HpkeKey, session::Label};
@@ -129,6 +130,23 @@ pub struct DiceRoot {
 }
 
 impl DiceExpectation {
+    /// Those of a machine: its own roots, each with its pinned key where it has one, and any of its accelerators. These are known
+    /// by their maker's root and not pinned: which ones a machine must have, and what they run, is the Reference Values' to say.
+    #[must_use]
+    pub fn machine(
+        anchors: &TrustAnchors,
+        own: impl IntoIterator<Item = (Label, Option<[u8; 32]>)>,
+    ) -> Self {
+        let accelerators = (0..limits::ACCELERATORS).map(|number| (Label::Accel(number), None));
+        let all = own.into_iter().chain(accelerators);
+        let roots = all.map(|(label, device_key)| DiceRoot {
+            label,
+            anchors: anchors.clone(),
+            device_key,
+        });
+        Self::Roots(roots.collect())
+    }
+
     /// The root behind `label`.
     #[must_use]
     pub fn root(&self, label: Label) -> Option<&DiceRoot> {

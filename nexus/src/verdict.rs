@@ -6,6 +6,7 @@ use assay_attest::claims::KeyLevel;
 use assay_attest::digest::HashAlg;
 use assay_attest::ear::EarHead;
 use assay_attest::result::{AttestationResult, Outcome, RuntimeLevel, Verdict};
+use assay_attest::session::Label;
 use assay_attest::standing::{Event, State, Window};
 use assay_attest::time::Timestamp;
 use assay_attest::verify::{Evidence, Verified};
@@ -89,6 +90,10 @@ pub(crate) fn record(
     };
     if good || row.channel_key.is_none() {
         row.channel_key = Some(claims.stated.channel_key);
+    }
+    // From a good proof on it is required.
+    if good && row.erot.is_none() {
+        row.erot = claims.device_key(Label::Erot);
     }
     let failing = reasons(result);
     row.reasons = match (before, row.attestation) {

@@ -11,11 +11,8 @@ use assay_attest::claims::TpmClock;
 use assay_attest::codec::cose;
 use assay_attest::digest::{HashAlg, sha256};
 use assay_attest::ear::{self, EarHead};
-use assay_attest::expected::{
-    DiceExpectation, DiceRoot, Expected, Name, RequestKey, TpmExpectation,
-};
+use assay_attest::expected::{DiceExpectation, Expected, Name, RequestKey, TpmExpectation};
 use assay_attest::key::{CheckSignature, PublicKey};
-use assay_attest::limits::ACCELERATORS;
 use assay_attest::policy::AppraisalPolicy;
 use assay_attest::reference::{Component, ReferenceValues};
 use assay_attest::refusal::Refusal;
@@ -93,20 +90,49 @@ pub(crate) struct Against {
     pub(crate) activation: Zeroizing<Vec<u8>>,
     pub(crate) request: RequestKey,
     pub(crate) ak: Option<Name>,
-    pub(crate) dice: Pinned,
+    pub(crate) roots: Roots,
     /// PCRs of the SHA-256 bank that must be quoted.
     pub(crate) pcrs: Vec<u8>,
 }
 
-/// What is known of the DICE identity.
+/// What is known of the DICE identity behind one label.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Pinned {
     /// This very one.
     Known([u8; 32]),
-    /// None yet: at enrolment, where the claim decides afterwards.
+    /// None yet: at enrolment, where the claim decides afterwards; for an eRoT, until a good proof shows one.
     Open,
     /// The device has none.
     Absent,
+}
+
+/// What is known of a device's own roots of trust. Each, once it is pinned, has to be there: required roots only grow.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Roots {
+    /// What identifies the device.
+    pub(crate) irot: Pinned,
+    /// The external root of trust, beside the management controller.
+    pub(crate) erot: Pinned,
+}
+
+impl Roots {
+    /// At enrolment.
+    pub(crate) const OPEN: Self = Self {
+        irot: Pinned::Open,
+        erot: Pinned::Open,
+    };
+
+    /// As a device has them pinned.
+    pub(crate) fn of(row: &Device) -> Self {
+        Self {
+            irot: row.dice.map_or(Pinned::Absent, Pinned::Known),
+            erot: row.erot.map_or(Pinned::Open, Pinned::Known),
+        }
+    }
+
+    fn labelled(self) -> [(Label, Pinned); 2] {
+        [(Label::Irot, self.irot), (Label::Erot, self.erot)]
+    }
 }
 
 /// An appraisal and what it rested on.
@@ -130,11 +156,6 @@ impl Verifier {
         }
     }
 
-    /// Whether DICE chains can be verified at all.
-    pub(crate) const fn knows_dice(&self) -> bool {
-        self.anchors.dice.is_some()
-    }
-
     /// How long a proof counts.
     #[must_use]
     pub const fn stale_after(&self) -> StaleAfter {
@@ -154,8 +175,10 @@ impl Verifier {
         if against.ak.is_some() {
             required.push(Label::Tpm);
         }
-        if matches!(against.dice, Pinned::Known(_)) {
-            required.push(Label::Irot);
+        for (label, pinned) in against.roots.labelled() {
+            if matches!(pinned, Pinned::Known(_)) {
+                required.push(label);
+            }
         }
         let tpm = against
             .ak
@@ -169,7 +192,7 @@ impl Verifier {
             activation_secret: &against.activation,
             request_key: &against.request,
             tpm,
-            dice: self.dice(against.dice),
+            dice: self.dice(against.roots),
             ima: None,
             required: &required,
             now,
@@ -193,25 +216,17 @@ impl Verifier {
     }
 
     /// A device whose roots are no longer configured can't be verified: its DICE member is then refused, never skipped.
-    ///
-    /// Accelerators are known by their maker's root, not pinned: which ones a machine must have, and what they run, is the
-    /// reference values' to say.
-    fn dice(&self, pinned: Pinned) -> DiceExpectation {
+    fn dice(&self, roots: Roots) -> DiceExpectation {
         let Some(anchors) = &self.anchors.dice else {
             return DiceExpectation::NotRequired;
         };
-        let root = |label, device_key| DiceRoot {
-            label,
-            anchors: anchors.clone(),
-            device_key,
-        };
-        let own = match pinned {
-            Pinned::Known(key) => Some(root(Label::Irot, Some(key))),
-            Pinned::Open => Some(root(Label::Irot, None)),
+        let own = roots.labelled().into_iter();
+        let own = own.filter_map(|(label, pinned)| match pinned {
+            Pinned::Known(key) => Some((label, Some(key))),
+            Pinned::Open => Some((label, None)),
             Pinned::Absent => None,
-        };
-        let accelerators = (0..ACCELERATORS).map(|number| root(Label::Accel(number), None));
-        DiceExpectation::Roots(own.into_iter().chain(accelerators).collect())
+        });
+        DiceExpectation::machine(anchors, own)
     }
 
     /// What stands behind an EK, and until when: its certificate's chain must end in a pinned root and certify this very key.

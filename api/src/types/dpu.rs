@@ -219,6 +219,9 @@ pub struct EvidenceBundle {
     /// SHA-256 of the pinned DICE key, where the device has one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub dice_key: Option<B64>,
+    /// The same of the pinned external root of trust (eRoT).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub erot_key: Option<B64>,
     /// The Reference Values that judged it, in canonical form.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reference_values: Option<B64>,

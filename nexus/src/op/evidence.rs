@@ -6,13 +6,14 @@
 use assay_api::types::*;
 use assay_attest::expected::{Name, RequestKey};
 use assay_attest::refusal::Refusal;
-use assay_attest::session::Purpose;
+use assay_attest::session::{Label, Purpose};
 use assay_attest::standing::{Event, State};
 use assay_attest::time::Timestamp;
 use zeroize::Zeroizing;
 
 use super::ctx::{Act, Changed, Ctx, Settled, Shown};
 use super::dpus;
+use super::first_proof::nobodys;
 use super::target::Target;
 use crate::app::App;
 use crate::fall::{self, Cause};
@@ -22,7 +23,7 @@ use crate::store::devices::{Device, DeviceKey, Lifecycle, Words};
 use crate::store::nonce::{self, NonceFault};
 use crate::store::{Change, Rows, Tx, Writes};
 use crate::verdict::{self, Proof};
-use crate::verifier::{self, Against, Pinned};
+use crate::verifier::{self, Against, Roots};
 
 /// The most that a message of evidence may take, in bytes.
 pub(crate) const MAX_EVIDENCE: usize = 256 * 1024;
@@ -104,6 +105,7 @@ pub(crate) async fn show_evidence(ctx: Ctx, _: Empty) -> Result<Shown<EvidenceBu
             activation: B64(kept.activation),
             ak_name: row.ak_name.as_deref().map(|name| B64(name.to_vec())),
             dice_key: row.dice.map(|key| B64(key.to_vec())),
+            erot_key: row.erot.map(|key| B64(key.to_vec())),
             reference_values: reference.map(|set| B64(set.body.to_vec())),
         })
     })
@@ -205,7 +207,7 @@ fn look(ctx: &Ctx, bytes: &[u8]) -> Result<Looked, Problem> {
         activation: Zeroizing::default(),
         request: request_key(&key)?,
         ak: row.ak_name.as_deref().and_then(Name::parse),
-        dice: row.dice.map_or(Pinned::Absent, Pinned::Known),
+        roots: Roots::of(&row),
         pcrs: verifier::indices(&row.pcrs),
     };
     let found = match app.verifier.verify(bytes, &against, now, &app.checks) {
@@ -270,14 +272,14 @@ fn settle(tx: &mut Tx<'_>, act: &Act<'_>, looked: Looked) -> Result<Settled<Verd
     let same = |a: &Device, b: &Device| {
         (
             &a.ak_name,
-            &a.dice,
+            (&a.dice, &a.erot),
             a.tpm_reset,
             a.tpm_restart,
             a.tpm_clock,
             &a.pcrs,
         ) == (
             &b.ak_name,
-            &b.dice,
+            (&b.dice, &b.erot),
             b.tpm_reset,
             b.tpm_restart,
             b.tpm_clock,
@@ -289,6 +291,10 @@ fn settle(tx: &mut Tx<'_>, act: &Act<'_>, looked: Looked) -> Result<Settled<Verd
             why: "the device changed meanwhile: ask for a nonce and prove again".into(),
         }
         .into());
+    }
+    let erot = proof.evidence.claims().device_key(Label::Erot);
+    if row.erot.is_none() {
+        nobodys::<Device>(tx, "erot", erot.as_ref())?;
     }
     verdict::still_in_force(tx, &row, Some(&row.id), &proof.judged)?;
     nonce::spend(tx, &owner, Purpose::Attest.as_str(), &value).map_err(no_nonce)?;
@@ -423,7 +429,7 @@ pub(super) fn kept(
         activation: Zeroizing::new(activation),
         request,
         ak: row.ak_name.as_deref().and_then(Name::parse),
-        dice: row.dice.map_or(Pinned::Absent, Pinned::Known),
+        roots: Roots::of(row),
         pcrs: Vec::new(),
     };
     let evidence = app.verifier.verify(&bytes, &against, now, &app.checks)?;

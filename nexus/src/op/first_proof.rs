@@ -26,7 +26,7 @@ use crate::store::people::{KeyState, OperatorKey, RequestAlgorithm};
 use crate::store::token::{self, TokenKind};
 use crate::store::{Reader, Rows, StoreFault, Tx, nonce};
 use crate::verdict::{self, Proof};
-use crate::verifier::{self, Against, PCRS, Pinned};
+use crate::verifier::{self, Against, PCRS, Roots};
 
 pub(crate) async fn complete_enrolment(
     ctx: Ctx,
@@ -71,11 +71,7 @@ fn look(ctx: &Ctx, ask: &EnrolComplete) -> Result<Looked, Problem> {
             .map_err(StoreFault::from)?,
         None => Zeroizing::default(),
     };
-    let dice = match &old {
-        Some(old) => old.dice.map_or(Pinned::Absent, Pinned::Known),
-        None if app.verifier.knows_dice() => Pinned::Open,
-        None => Pinned::Absent,
-    };
+    let roots = old.as_ref().map_or(Roots::OPEN, Roots::of);
     let request = RequestKey::new(caller.jwk.public_key().clone()).ok_or(Fault::Auth)?;
     let ak = enrolment.ak_name.as_deref().and_then(Name::parse);
     // What a machine has ever shown it still shows after it was re-imaged.
@@ -97,7 +93,7 @@ fn look(ctx: &Ctx, ask: &EnrolComplete) -> Result<Looked, Problem> {
         activation,
         request,
         ak,
-        dice,
+        roots,
         pcrs,
     };
     let mut root = RootLevel::None;
@@ -190,7 +186,8 @@ fn rooted(
     let dice = evidence
         .claims()
         .dice
-        .first()
+        .iter()
+        .find(|d| d.label == Label::Irot)
         .map(|d| verifier::root_of_kind(d.anchor_kind));
     match (dice, enrolment.ek_root) {
         (Some(root), _) => root,
@@ -298,6 +295,7 @@ fn taken(fault: StoreFault, row: &Device) -> Problem {
 /// What the first evidence proves of who this is.
 struct Proved {
     dice: Option<[u8; 32]>,
+    erot: Option<[u8; 32]>,
     /// Whether a hardware identity that the claim names was proved.
     named: bool,
 }
@@ -306,11 +304,11 @@ struct Proved {
 fn identity(claim: &ClaimRow, enrolment: &Enrolment, proof: &Proof) -> Result<Proved, Problem> {
     let no = |why| Err(Fault::Identity { why }.into());
     let claims = proof.evidence.claims();
-    let dice = claims
-        .dice
-        .iter()
-        .find(|d| d.label == Label::Irot)
-        .map(|d| d.device_key);
+    let dice = claims.device_key(Label::Irot);
+    // What sits beside the device does not identify it.
+    if dice.is_none() && claims.tpm.is_none() {
+        return no("it shows neither a tpm nor a root of trust of its own");
+    }
     if claim.ek.is_some() && claim.ek != enrolment.ek_spki {
         return no("its endorsement key is not the claim's");
     }
@@ -335,6 +333,7 @@ fn identity(claim: &ClaimRow, enrolment: &Enrolment, proof: &Proof) -> Result<Pr
     }
     Ok(Proved {
         dice,
+        erot: claims.device_key(Label::Erot),
         named: claim.ek.is_some() || claim.dice.is_some(),
     })
 }
@@ -382,6 +381,7 @@ fn fresh(
     // By the key, not by the name: of a public area, activation proves the key alone.
     nobodys::<Device>(tx, "ek_spki", enrolment.ek_spki.as_ref())?;
     nobodys::<Device>(tx, "dice", proved.dice.as_ref())?;
+    nobodys::<Device>(tx, "erot", proved.erot.as_ref())?;
     let never = Timestamp::from_millis(0);
     Ok(Device {
         id: DeviceId::from_random(&act.ctx.app.random.bytes()?),
@@ -404,6 +404,7 @@ fn fresh(
         evidence: None,
         reference: None,
         dice: proved.dice,
+        erot: proved.erot,
         ek_name: enrolment.ek_name.clone(),
         ek_spki: enrolment.ek_spki,
         ak_name: enrolment.ak_name.clone(),
@@ -423,7 +424,7 @@ fn fresh(
 }
 
 /// An identity belongs to one device, over all tenants, for good: one that is decommissioned keeps its own.
-fn nobodys<R: crate::store::TrustRow>(
+pub(super) fn nobodys<R: crate::store::TrustRow>(
     rows: &impl Rows,
     column: &str,
     value: Option<&impl crate::store::Column>,

@@ -155,6 +155,8 @@ crate::trust_row! {
             reference: Option<ReferenceId>,
             /// Pinned: SHA-256 of the SubjectPublicKeyInfo of the stable DICE layer.
             dice: Option<[u8; 32]>,
+            /// Pinned: the same of its external root of trust (eRoT), once a good proof has shown one.
+            erot: Option<[u8; 32]>,
             /// Pinned: the EK's name, as its TPM's public area was stated at enrolment.
             ek_name: Option<Vec<u8>>,
             /// Pinned: SHA-256 of the EK's SubjectPublicKeyInfo: what activation proved, and so what must be nobody else's.
@@ -186,7 +188,7 @@ crate::trust_row! {
             /// What became of the consequences of its loss of trust.
             effects: Effects,
         }
-        index { tenant, name, dice, ek_spki, ak_name }
+        index { tenant, name, dice, erot, ek_spki, ak_name }
     }
 }
 

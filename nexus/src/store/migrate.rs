@@ -27,6 +27,7 @@ const MIGRATIONS: &[(&str, &str)] = &[
         "0006_manifests",
         include_str!("../../migrations/0006_manifests.sql"),
     ),
+    ("0007_erot", include_str!("../../migrations/0007_erot.sql")),
 ];
 
 /// "assa": tells our files from other SQLite databases.

@@ -136,6 +136,7 @@ fn device(n: u32) -> (Device, DeviceKey) {
         evidence: Some(unique(1)),
         reference: None,
         dice: Some(unique(2)),
+        erot: None,
         ek_name: Some(unique(6).to_vec()),
         ek_spki: Some(unique(3)),
         ak_name: Some(unique(4).to_vec()),

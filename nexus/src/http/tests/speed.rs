@@ -40,6 +40,7 @@ fn device(world: &World, tenant: &assay_api::id::TenantId) -> DeviceId {
         evidence: Some([1; 32]),
         reference: None,
         dice: Some([2; 32]),
+        erot: None,
         ek_name: Some(vec![3; 34]),
         ek_spki: Some([4; 32]),
         ak_name: Some(vec![5; 34]),

@@ -374,6 +374,10 @@ async fn a_bundle_is_verified_by_anybody_and_a_bent_one_by_nobody() {
         bent(&|b| b.result.appraised_at = Time(Timestamp::MAX)),
         "bundle.differs"
     );
+    assert_eq!(
+        bent(&|b| b.result.fresh_until = Time(Timestamp::MAX)),
+        "bundle.differs"
+    );
     assert_eq!(bent(&|b| b.reference_values = None), "bundle.differs");
     assert_eq!(bent(&|b| b.purpose = "enrol".into()), "evidence.session");
     assert_eq!(bent(&|b| b.subject.push('x')), "evidence.session");

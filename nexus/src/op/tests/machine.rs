@@ -44,6 +44,9 @@ pub(super) struct Asked {
 /// Signs a binding, and is the member's value.
 pub(super) type MakesMember = Arc<dyn Fn(&Binding) -> Vec<u8> + Send + Sync>;
 
+/// A root of trust that speaks SPDM, and the firmware that it measures.
+pub(super) type Measured = (Arc<SoftwareDice>, &'static [u8]);
+
 /// A DPU with a software TPM.
 #[derive(Clone)]
 pub(super) struct Machine {
@@ -57,8 +60,13 @@ pub(super) struct Machine {
     pub(super) hpke_private: Zeroizing<[u8; 32]>,
     /// Makes its DICE member for a binding.
     pub(super) dice: Option<MakesMember>,
-    /// An accelerator of its host, and the firmware that it measures.
-    pub(super) accelerator: Option<(Arc<SoftwareDice>, &'static [u8])>,
+    /// An accelerator of its host.
+    pub(super) accelerator: Option<Measured>,
+    /// The roots of trust that its management controller asks for signed measurements: without a DICE member.
+    pub(super) erot: Option<Measured>,
+    pub(super) irot: Option<Measured>,
+    /// Whether it sends a quote of its TPM.
+    pub(super) quotes: bool,
     /// Whether its TPM says that it holds the request key.
     pub(super) certifies: bool,
     pub(super) enrolled: Option<(DeviceId, KeyId)>,
@@ -79,6 +87,9 @@ impl Machine {
             hpke_private: Zeroizing::new([0; 32]),
             dice: None,
             accelerator: None,
+            erot: None,
+            irot: None,
+            quotes: true,
             certifies: true,
             enrolled: None,
         };
@@ -156,10 +167,10 @@ impl Machine {
     pub(super) fn begin(&self, secret: &[u8; 32]) -> EnrolBegin {
         EnrolBegin {
             secret: SecretB64(Zeroizing::new(secret.to_vec())),
-            ek_public: Some(B64(self.ek_public())),
+            ek_public: self.quotes.then(|| B64(self.ek_public())),
             ek_certificate: None,
-            ak_public: Some(B64(self.tpm.ak_public())),
-            request_key_public: Some(B64(self.request_public())),
+            ak_public: self.quotes.then(|| B64(self.tpm.ak_public())),
+            request_key_public: self.quotes.then(|| B64(self.request_public())),
         }
     }
 
@@ -209,11 +220,19 @@ impl Machine {
                 signature,
             }),
         };
-        draft
-            .add(Label::Tpm, MEDIA_TYPE, member(&parts).unwrap())
-            .unwrap();
-        if let Some((dice, firmware)) = &self.accelerator {
-            let label = Label::Accel(0);
+        if self.quotes {
+            let value = member(&parts).unwrap();
+            draft.add(Label::Tpm, MEDIA_TYPE, value).unwrap();
+        }
+        let measured = [
+            (Label::Accel(0), &self.accelerator),
+            (Label::Erot, &self.erot),
+            (Label::Irot, &self.irot),
+        ];
+        for (label, root) in measured {
+            let Some((dice, firmware)) = root else {
+                continue;
+            };
             let binding = draft.binding(label).unwrap();
             let measured = BlueField {
                 psc: firmware,

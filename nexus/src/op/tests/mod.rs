@@ -14,6 +14,7 @@ mod race;
 mod secrets;
 #[path = "../../../../attest/tests/it/soft_tpm.rs"]
 mod soft_tpm;
+mod spdm;
 mod speed;
 mod ssh;
 mod wake;

@@ -26,7 +26,7 @@ use crate::http::replay::SeenProof;
 use crate::op;
 use crate::store::testing::Scratch;
 use crate::store::{Durability, StoreFault};
-use crate::verifier::{Against, Anchors, Pinned, Verifier, in_force};
+use crate::verifier::{Against, Anchors, Roots, Verifier, in_force};
 
 #[path = "../../../../attest/tests/it/forge.rs"]
 #[expect(dead_code, reason = "it forges for other tests, too")]
@@ -177,7 +177,7 @@ async fn an_appraisal() {
         request: RequestKey::new(PublicKey::P256(Box::new(soft_tpm::point(&machine.request))))
             .unwrap(),
         ak: row.ak_name.as_deref().and_then(Name::parse),
-        dice: Pinned::Known(row.dice.unwrap()),
+        roots: Roots::of(&row),
         pcrs: crate::verifier::indices(&row.pcrs),
     };
     let now = world.app.store.clock().now();

@@ -249,7 +249,11 @@ impl World {
             subject: challenge.claim_id.to_string(),
             purpose: Purpose::Enrol,
             nonce,
-            secret: self.activate(challenge),
+            secret: if machine.quotes {
+                self.activate(challenge)
+            } else {
+                Vec::new()
+            },
         })
     }
 
